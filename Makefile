@@ -1,0 +1,55 @@
+# Two commands do everything: `make dev` and `make test`. Each sets up first what it needs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The first of these Pythons that is new enough; PYTHON=... names another.
+PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
+	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$python; break; fi; done)
+WORKERS ?= auto
+
+.PHONY: help install dev up sandbox test lint types bench constraints clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(READY)  ## make .venv with everything in it
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found. Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: apt-get install python3-venv"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@echo "Installing packages into $(VENV) ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+dev: $(READY)  ## try everything on this machine: database, sandbox, Dagster, demo contacts
+	@exec $(BIN)/crm-pipeline dev $(ARGS)
+
+up: $(READY)  ## run Dagster on your own database and key (see .env.example)
+	@exec $(BIN)/crm-pipeline up $(ARGS)
+
+sandbox: $(READY)  ## run the sandbox alone
+	@exec $(BIN)/crm-pipeline sandbox $(ARGS)
+
+test: lint types $(READY)  ## run all checks and tests
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(READY)  ## check style and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(READY)  ## check types
+	$(BIN)/mypy
+
+bench: $(READY)  ## measure speed and memory
+	$(BIN)/python -m benchmarks $(ARGS)
+
+constraints: $(READY)  ## pin today's newest versions that fit pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade --no-header --no-annotate --no-emit-index-url \
+		--output-file constraints.txt pyproject.toml
+
+clean:  ## remove .venv and caches; the data in .data stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist

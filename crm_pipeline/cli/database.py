@@ -1,0 +1,72 @@
+"""`crm-pipeline db`: the database of DATABASE_URL, or the embedded one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import typer
+from rich.console import Console
+
+from crm_pipeline.crms.registry import CRMS
+from crm_pipeline.database.catalog import check_schema
+from crm_pipeline.database.embedded import EmbeddedPostgres
+from crm_pipeline.database.engine import where
+from crm_pipeline.database.upgrade import current_version, newest_version
+from crm_pipeline.database.upgrade import upgrade as run_upgrade
+from crm_pipeline.errors import SchemaError, UsageError
+from crm_pipeline.settings import Settings
+from crm_pipeline.wiring import open_database
+
+app = typer.Typer(help="The database: upgrade, check, look inside.", no_args_is_help=True)
+console = Console()
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring the database to this version's schema. An empty one is filled, a table `contacts` with data is adopted."""
+    database = open_database(Settings.load())
+    before, after = run_upgrade(database)
+    what = "is at version" if before == after else f"was at version {before}, now is at" if before else "is now at"
+    console.print(f"The database ({where(database.url)}) {what} {after}.", markup=False, highlight=False)
+
+
+@app.command()
+def check() -> None:
+    """Is the database as the pipeline needs it? Names each column that is missing or has another type."""
+    database = open_database(Settings.load())
+    version, newest = current_version(database), newest_version()
+    if version != newest:
+        raise SchemaError([f"The database is at version {version or 'none'}; this program needs {newest}."])
+    for spec in CRMS.values():
+        check_schema(database, spec.name, spec.external_id_column)
+    console.print(f"The database ({where(database.url)}) is as it must be.", markup=False, highlight=False)
+
+
+@app.command()
+def shell() -> None:
+    """Open psql on the database."""
+    database = open_database(Settings.load())
+    psql = shutil.which("psql") or str(EmbeddedPostgres.psql())
+    environment = os.environ | ({"PGPASSWORD": str(database.url.password)} if database.url.password else {})
+    address = database.url.set(drivername="postgresql", password=None).render_as_string()
+    try:
+        os.execve(psql, [psql, address], environment)  # noqa: S606 (the very point)
+    except OSError as error:
+        raise UsageError(f"psql does not start ({psql}): {error.strerror}.") from error
+
+
+@app.command()
+def url() -> None:
+    """Print the database's address, its password included, for other programs: `psql "$(crm-pipeline db url)"`."""
+    address = open_database(Settings.load()).url.set(drivername="postgresql")
+    print(address.render_as_string(hide_password=False))
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded PostgreSQL. Commands start it again when they need it; its data stay."""
+    settings = Settings.load()
+    if not settings.embedded:
+        raise UsageError("DATABASE_URL is set: that server is not this program's to stop.")
+    EmbeddedPostgres(settings.general.crm_pipeline_data_dir).stop()

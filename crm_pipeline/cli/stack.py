@@ -1,0 +1,113 @@
+"""What `dev` and `up` share: Dagster's two processes, one screen that says what runs where, and the end of them all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.engine import URL
+
+from crm_pipeline.cli.processes import Processes
+from crm_pipeline.database.engine import where
+from crm_pipeline.errors import UsageError
+from crm_pipeline.settings import PROJECT_ROOT, Settings
+
+READY_SECONDS = 90.0
+console = Console()
+Port = Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.", min=1, max=65535)]
+
+
+def program(name: str) -> str:
+    """Path of a program of this Python environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+def start_dagster(processes: Processes, folder: Path, dagster_database: URL, port: int) -> None:
+    """Start webserver and daemon, and wait until the UI answers. `folder` gets DAGSTER_HOME."""
+    for name in ("dagster.yaml", "workspace.yaml"):
+        if not (PROJECT_ROOT / name).exists():
+            raise UsageError(f"{PROJECT_ROOT / name} is not there: run this from a checkout of the project.")
+    home = folder / "dagster"
+    home.mkdir(exist_ok=True)
+    shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
+    address = dagster_database.set(drivername="postgresql").render_as_string(hide_password=False)
+    environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DATABASE_URL": address}
+    workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
+    webserver = [program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
+    with console.status("Starting Dagster ..."):
+        processes.start("dagster-webserver", webserver, environment, home)
+        # One after the other: the first creates Dagster's tables.
+        processes.wait_until(lambda: answers(f"http://127.0.0.1:{port}/server_info"), "the Dagster UI", READY_SECONDS)
+        processes.start("dagster-daemon", [program("dagster-daemon"), "run", *workspace], environment, home)
+
+
+def answers(url: str) -> bool:
+    """Does a local server answer at this URL?"""
+    try:
+        with urllib.request.urlopen(url, timeout=5):  # noqa: S310 (a URL of our own)
+            return True
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def show(settings: Settings, database: URL, addresses: Mapping[str, str], folder: Path) -> None:
+    """One screen: what runs where, and how to end it."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, address in addresses.items():
+        table.add_row(name, address)
+    table.add_row("Database", where(database))
+    for crm in settings.crms.values():
+        title, sync = crm.spec.title, crm.sync
+        table.add_row(
+            title,
+            f"every {sync.scheduler_interval_minutes} minutes, and when something is due, "
+            f"at {crm.rate_per_second:g} requests/s"
+            if crm.enabled
+            else f"off: {crm.spec.key_variable} is not set",
+        )
+    table.add_row("Data and logs", f"{folder}, logs in {folder / 'logs'}")
+    console.print(table, highlight=False)
+    console.print("Ctrl-C stops it all.\n")
+
+
+@contextmanager
+def ended_together(folder: Path) -> Iterator[Processes]:
+    """Processes that all end with the block, also when one fails. What a killed start left behind is ended first."""
+    processes = Processes(folder)
+    if leftovers := processes.end_leftovers():
+        console.print(f"Ended {leftovers} programs that an earlier start had left behind.", style="yellow")
+    try:
+        yield processes
+    finally:
+        console.print("Stopping ...")
+        processes.end()
+
+
+@contextmanager
+def stopped_by_signal() -> Iterator[threading.Event]:
+    """SIGINT (Ctrl-C) and SIGTERM set the event.
+
+    That handlers are set matters: a program started in the background ignores SIGINT, and so would its children.
+    """
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield stop
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

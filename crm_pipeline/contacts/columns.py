@@ -1,0 +1,92 @@
+"""A CRM's name -> the columns and SQL fragments that its statements are made of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+SOURCE_COLUMNS = ("email", "name", "phone_number", "email_type", "has_gmail", "source_url", "domain_id", "page_id")
+"""The columns of `contacts` that are sent to a CRM; together they make the fingerprint."""
+
+LONGEST_KEY = 320
+"""Characters of an address in email_key: a valid one has at most 254, and an index entry must stay small."""
+
+
+@dataclass(frozen=True)
+class CrmColumns:
+    """Names of one CRM's columns in `contacts`; the types are the enums' names in the catalogue."""
+
+    crm: str
+    external_id: str
+    sync_type: str = "crm_sync_status"
+    processing_type: str = "crm_processing_status"
+
+    def __post_init__(self) -> None:
+        for name in (self.crm, self.external_id):
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
+                raise ValueError(f"{name!r} cannot be part of a column's name")
+
+    @property
+    def sync_status(self) -> str:
+        """What a person wants and sees."""
+        return f"{self.crm}_sync_status"
+
+    @property
+    def processing_status(self) -> str:
+        """What the system is doing."""
+        return f"{self.crm}_processing_status"
+
+    @property
+    def error(self) -> str:
+        """The reason of the last failure."""
+        return f"{self.crm}_processing_error"
+
+    def fragments(self) -> dict[str, str]:
+        """What stands in braces in the SQL files. Tables have the aliases c, s (crm_sync), a (crm_attempts)."""
+        sync, processing = f"c.{self.sync_status}", f"c.{self.processing_status}"
+        email_key = f"nullif(left(lower(btrim(c.email)), {LONGEST_KEY}), '')"
+        values = ", ".join(f"c.{column}" for column in SOURCE_COLUMNS)
+        return {
+            "sync_status": self.sync_status,
+            "processing_status": self.processing_status,
+            "error": self.error,
+            "external_id": self.external_id,
+            "sync_type": self.sync_type,
+            "processing_type": self.processing_type,
+            "email_key": email_key,
+            # OFFSET 0 makes these two a look-up per contact, by index, whatever the statistics say.
+            "mechanics": (
+                "LEFT JOIN LATERAL "
+                "(SELECT m.* FROM crm_sync m WHERE m.contact_id = c.id AND m.crm = :crm OFFSET 0) s ON true"
+            ),
+            "no_twin_in_flight": f"""NOT EXISTS (
+            SELECT FROM crm_sync twin
+            WHERE twin.crm = :crm AND twin.email_key = {email_key} AND twin.lease_id IS NOT NULL OFFSET 0
+        )""",
+            "fingerprint": f"encode(sha256(convert_to(json_build_array({values})::text, 'UTF8')), 'hex')",
+            # Some person wants the contact, and no push of it is under way or waiting for its time.
+            "due": f"{processing} = 'Queued' AND {sync} IN ('Selected', 'Queued', 'Complete', 'Error')",
+            "in_flight": f"{sync} = 'Processing' AND {processing} = 'Processing'",
+            # A wish written with one column, or a backoff that is over. The first line is the index's predicate.
+            "promotable": f"""{sync} IN ('Selected', 'Queued') AND {processing} IS DISTINCT FROM 'Queued'
+        AND {processing} IS DISTINCT FROM 'Processing'
+        AND s.lease_id IS NULL
+        AND (
+            {sync} = 'Selected'
+            OR {processing} IS DISTINCT FROM 'Error'
+            OR s.next_retry_at <= now()
+            OR (c.last_failed_crm = :crm AND c.next_retry_at <= now())
+            OR (s.next_retry_at IS NULL AND (c.last_failed_crm = :crm AND c.next_retry_at IS NOT NULL) IS NOT TRUE)
+        )""",
+            "left_behind": f"""({sync} = 'Processing'
+            OR ({processing} = 'Processing' AND {sync} IN ('Selected', 'Queued', 'Complete', 'Error')))
+        AND NOT EXISTS (
+            SELECT FROM crm_sync s WHERE s.contact_id = c.id AND s.crm = :crm AND s.lease_id IS NOT NULL
+        )""",
+            # The answer's lease is still the contact's own. (Not "=": that invites the planner to look up the lease.)
+            "owner": "s.contact_id = a.contact_id AND s.crm = a.crm AND s.lease_id IS NOT DISTINCT FROM a.lease_id",
+            "release_lease": (
+                "lease_id = NULL, leased_until = NULL, run_id = NULL, "
+                "prior_sync_status = NULL, prior_processing_status = NULL, claimed_fingerprint = NULL"
+            ),
+        }

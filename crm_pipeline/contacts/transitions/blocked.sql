@@ -1,0 +1,23 @@
+-- The account's fault, met by this contact: Processing/Processing -> Queued/Error for 5 minutes, no attempt counted.
+WITH own AS MATERIALIZED (
+    SELECT a.id, a.contact_id, a.error, s.retry_count
+    FROM crm_attempts a
+    JOIN crm_sync s ON {owner}
+    JOIN contacts c ON c.id = a.contact_id
+    WHERE a.id = ANY(CAST(:attempts AS bigint[])) AND a.applied = 'pending' AND a.outcome = 'blocked'
+        AND {in_flight}
+), contact AS (
+    UPDATE contacts c
+    SET {sync_status} = 'Queued', {processing_status} = 'Error', {error} = own.error,
+        retry_count = own.retry_count, last_retry_at = now(), last_failed_crm = :crm,
+        next_retry_at = now() + interval '5 minutes'
+    FROM own
+    WHERE c.id = own.contact_id
+), sync AS (
+    UPDATE crm_sync s
+    SET next_retry_at = now() + interval '5 minutes', crashes = 0,
+        {release_lease}
+    FROM own
+    WHERE s.contact_id = own.contact_id AND s.crm = :crm
+)
+UPDATE crm_attempts a SET applied = 'applied' FROM own WHERE a.id = own.id RETURNING a.contact_id

@@ -1,0 +1,22 @@
+-- Opted out at the CRM: Processing/Processing -> Skipped/NULL, never pushed again until a person selects it.
+WITH own AS MATERIALIZED (
+    SELECT a.id, a.contact_id, a.error, s.retry_count
+    FROM crm_attempts a
+    JOIN crm_sync s ON {owner}
+    JOIN contacts c ON c.id = a.contact_id
+    WHERE a.id = ANY(CAST(:attempts AS bigint[])) AND a.applied = 'pending' AND a.outcome = 'skipped'
+        AND {in_flight}
+), contact AS (
+    UPDATE contacts c
+    SET {sync_status} = 'Skipped', {processing_status} = NULL, {error} = own.error,
+        next_retry_at = CASE WHEN c.last_failed_crm = :crm THEN NULL ELSE c.next_retry_at END
+    FROM own
+    WHERE c.id = own.contact_id
+), sync AS (
+    UPDATE crm_sync s
+    SET next_retry_at = NULL, crashes = 0,
+        {release_lease}
+    FROM own
+    WHERE s.contact_id = own.contact_id AND s.crm = :crm
+)
+UPDATE crm_attempts a SET applied = 'applied' FROM own WHERE a.id = own.id RETURNING a.contact_id

@@ -1,0 +1,1 @@
+"""One module per CRM: plain HTTP, contacts in, outcomes out."""

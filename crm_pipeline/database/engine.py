@@ -1,0 +1,151 @@
+"""Connections, time limits, and which failures are worth repeating a transaction for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from crm_pipeline.errors import DatabaseFailure, DatabaseUnreachable
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+REPEATABLE = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006"}
+"""Serialization failure, deadlock, lock timeout, server going down or coming up, read-only (a former primary)."""
+DISPOSE = {"57P01", "57P02", "25006"}
+CONNECT_SECONDS = 8
+STATEMENT_MS = 10_000
+LOCK_MS = 2_000
+
+
+def psycopg2_url(url: str) -> URL:
+    """The URL in the one form used here; raises ValueError for what is no PostgreSQL URL.
+
+    `postgres://`, `postgresql://`, `+asyncpg`, `+psycopg` become psycopg2, `ssl=` (asyncpg) becomes `sslmode=`.
+    """
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise ValueError("is no database URL; expected postgresql://user:password@host:5432/database") from error
+    backend = parsed.drivername.partition("+")[0]
+    if backend not in ("postgres", "postgresql"):
+        raise ValueError(f"names {parsed.drivername!r}; only PostgreSQL is supported (postgresql://...)")
+    query = dict(parsed.query)
+    ssl = query.pop("ssl", None)
+    if ssl is not None and "sslmode" not in query:
+        query["sslmode"] = {"true": "require", "1": "require", "false": "disable", "0": "disable"}.get(str(ssl), ssl)
+    if not parsed.database:
+        raise ValueError("names no database; expected postgresql://user:password@host:5432/database")
+    return parsed.set(drivername="postgresql+psycopg2", query=query)
+
+
+def where(url: URL) -> str:
+    """Host, port and database for people; never the password."""
+    host = url.host or url.query.get("host") or "the local socket"
+    return f"host {host}, port {url.port or url.query.get('port') or 5432}, database {url.database}"
+
+
+class Database:
+    """The one way to run SQL: `run(work)` is one transaction, repeated where repeating is safe.
+
+    `work` must be repeatable: after a lost answer to COMMIT it runs again.
+    """
+
+    def __init__(self, url: str | URL, schema: str | None = None, pool_size: int = 4) -> None:
+        self.url = psycopg2_url(url) if isinstance(url, str) else url
+        self.schema = schema
+        self.engine: Engine = create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=4,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            pool_timeout=10,
+            hide_parameters=True,  # an exception's text must not carry a contact's data
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 20_000,
+                "target_session_attrs": "read-write",
+                "application_name": "crm-pipeline",
+            },
+        )
+        # A queue's statistics are always stale; with them the planner reads whole tables where an index finds ten rows.
+        begin = (
+            f"SET LOCAL statement_timeout = {STATEMENT_MS}; SET LOCAL lock_timeout = {LOCK_MS}; "
+            "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+        )
+        if schema is not None:
+            begin += "; SET LOCAL search_path = " + self.quoted_schema
+        self._begin = text(begin)
+
+    def run(self, work: Callable[[Connection], T], patience_seconds: float = 6.0) -> T:
+        """Run `work` in one transaction; repeat it with backoff and jitter on what passes by itself.
+
+        Raises DatabaseFailure when it fails for good, or still after `patience_seconds`.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception(self._worth_repeating),
+            stop=stop_after_delay(patience_seconds),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        )
+        try:
+            done: T = retrying(self._once, work)
+            return done
+        except DBAPIError as error:
+            # The server's DETAIL line may quote a row: only the first line leaves this module.
+            raise DatabaseFailure(_first_line(error), getattr(error.orig, "pgcode", None)) from None
+
+    def ping(self, variable: str = "DATABASE_URL") -> None:
+        """Raise DatabaseUnreachable, within 10 s, when there is no connection."""
+        started = time.monotonic()
+        try:
+            with self.engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except OperationalError as error:
+            seconds = time.monotonic() - started
+            raise DatabaseUnreachable(
+                f"No connection to the database of {variable} ({where(self.url)}) after {seconds:.0f} s: "
+                f"{_first_line(error)}. Is the server running, and is the address right?"
+            ) from None
+
+    @property
+    def quoted_schema(self) -> str:
+        """The schema's name as it stands in SQL."""
+        assert self.schema is not None
+        return self.engine.dialect.identifier_preparer.quote(self.schema)
+
+    def dispose(self) -> None:
+        """Close the pool."""
+        self.engine.dispose()
+
+    def _once(self, work: Callable[[Connection], T]) -> T:
+        with self.engine.begin() as connection:
+            connection.execute(self._begin)
+            return work(connection)
+
+    def _worth_repeating(self, error: BaseException) -> bool:
+        if not isinstance(error, DBAPIError):
+            return False
+        state = getattr(error.orig, "pgcode", None)
+        if state in DISPOSE or error.connection_invalidated:
+            self.engine.dispose()
+        no_connection = state is None and isinstance(error, OperationalError)
+        repeat = error.connection_invalidated or no_connection or state in REPEATABLE or (state or "").startswith("08")
+        if repeat:
+            logger.warning("Database: %s; trying the transaction again", _first_line(error))
+        return repeat
+
+
+def _first_line(error: DBAPIError) -> str:
+    return (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Alembic's migrations; their version table is crm_pipeline_version."""

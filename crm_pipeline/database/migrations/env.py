@@ -1,0 +1,13 @@
+"""Alembic's entry point: runs migrations on the connection that `upgrade.py` hands over."""
+
+from alembic import context
+
+from crm_pipeline.database.upgrade import VERSION_TABLE
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    version_table=VERSION_TABLE,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

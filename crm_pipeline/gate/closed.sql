@@ -1,0 +1,15 @@
+-- The account's fault closes the gate for cause, 30 s at first, twice as long each time, at most 15 minutes.
+-- Several threads meet it at once: only the first of them makes the pause longer.
+UPDATE crm_gate
+SET paused_until = CASE
+        WHEN cause_kind = 'closed' AND paused_until > clock_timestamp() THEN paused_until
+        ELSE clock_timestamp()
+            + least(:first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter, :longest_seconds) * interval '1 second'
+    END,
+    pauses_in_a_row = CASE
+        WHEN cause_kind = 'closed' AND paused_until > clock_timestamp() THEN pauses_in_a_row ELSE pauses_in_a_row + 1
+    END,
+    cause = :sentence,
+    cause_kind = 'closed',
+    checked_at = NULL
+WHERE crm = :crm

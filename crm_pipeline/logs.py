@@ -1,0 +1,38 @@
+"""Where our loggers write: to stderr, without secrets and addresses. Handlers of others come after this one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from pydantic import SecretStr
+
+from crm_pipeline.redaction import RedactingFilter
+from crm_pipeline.settings import Settings
+
+ROOT = "crm_pipeline"
+
+
+def start_logging(settings: Settings, level: int = logging.INFO) -> None:
+    """Log from `level` on. A second call replaces the first's handler.
+
+    The filter rewrites each record in place, so what handlers added later see is redacted too; Dagster adds its own for
+    the time of a step, and keeps in its event log what comes through it.
+    """
+    handler = logging.StreamHandler()
+    handler.name = ROOT
+    handler.setFormatter(logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s"))
+    handler.addFilter(RedactingFilter(_secrets(settings)))
+    root = logging.getLogger(ROOT)
+    root.handlers = [handler, *(other for other in root.handlers if other.name != ROOT)]
+    if root.level == logging.NOTSET:
+        root.setLevel(level)
+
+
+def _secrets(settings: Settings) -> Iterator[str]:
+    if settings.database_url is not None and settings.database_url.password:
+        yield str(settings.database_url.password)
+    for crm in settings.crms.values():
+        for _, value in crm.credentials:
+            if isinstance(value, SecretStr):
+                yield value.get_secret_value()

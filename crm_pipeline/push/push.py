@@ -1,0 +1,132 @@
+"""One batch: claim -> send -> journal; and what a run asks before its first claim."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.crms.protocol import Crm
+from crm_pipeline.errors import ActionNeeded, DatabaseFailure
+from crm_pipeline.gate.gate import Gate, GateState
+from crm_pipeline.gate.pacer import Pacer
+from crm_pipeline.model import Batch, CheckResult, NewsKind, OutcomeKind, PushResult
+from crm_pipeline.push.sandbox import Sandbox
+from crm_pipeline.push.sender import STOPPED, Sender
+
+logger = logging.getLogger(__name__)
+SHORTEST_LEASE_SECONDS = 120.0
+JOURNAL_SECONDS = 1.0
+JOURNAL_ENTRIES = 50
+CHECK_REQUESTS = 2
+
+
+@dataclass(frozen=True)
+class Push:
+    """One CRM's queue, gate and account, put together to push batches."""
+
+    queue: Queue
+    gate: Gate
+    crm: Crm
+    threads: int
+    retry_rejected: bool
+    sandbox: Sandbox
+
+    def begin(self, stop: threading.Event) -> GateState:
+        """Before a run's first claim: write the rate; ask `check()` when it is due. Returns the gate's state.
+
+        Raises ActionNeeded when the account is closed for cause (the gate stays closed until a check passes), and
+        SandboxMismatch. A CRM that is merely down or pausing raises nothing: the gate is paused then.
+        """
+        state = self.gate.begin()
+        if not state.paused and state.needs_check:
+            result = self.check(stop)
+            for warning in result.warnings:
+                logger.warning("%s", warning)
+            state = self.gate.state()
+        if state.cause_kind is NewsKind.CLOSED:
+            raise ActionNeeded(state.cause or "The account is closed.")
+        return state
+
+    def check(self, stop: threading.Event) -> CheckResult:
+        """Ask the CRM whether the account is usable, and tell the gate. Raises SandboxMismatch."""
+        pacer = Pacer(self.gate, CHECK_REQUESTS, stop)
+        for _ in range(CHECK_REQUESTS):
+            if pacer.wait(time.monotonic() + 30) is not None:
+                break  # a check that finds the gate closed is what may open it
+        result = self.crm.check()
+        self.sandbox.check(result)
+        self.gate.tell_check(result)
+        return result
+
+    def push(
+        self,
+        ids: Sequence[UUID],
+        lease_id: UUID,
+        run_id: str,
+        stop: threading.Event,
+        journalled: Callable[[int], object] = lambda _: None,
+    ) -> PushResult:
+        """Claim what is still due of `ids`, send it, journal each answer; release what could not be sent.
+
+        `journalled` is told of each portion of outcomes, for a progress bar.
+        A repeated call with the same lease goes on with what is left of it. While the gate is paused, or the run is
+        being stopped, nothing is claimed. Once it is stopped, everything is written back or released on return.
+        Raises DatabaseFailure when the batch cannot be claimed or journalled: what is journalled stays, the lease ends
+        by itself. Any other exception, an interrupt too, comes after the journal is applied and the rest released, and
+        all come after the threads are joined.
+        """
+        state = self.gate.state()
+        waits = state.paused and (state.cause_kind is not NewsKind.THROTTLED or state.paused_seconds > 60)
+        if stop.is_set() or waits:
+            reason = STOPPED if stop.is_set() else state.cause or "the gate is paused"
+            self.queue.release(lease_id, reason)  # what an earlier call of this step had claimed
+            return PushResult(lease_id, len(ids), 0, stopped_because=reason)
+        outcomes: Counter[str] = Counter()
+        sender: Sender | None = None
+        try:
+            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids)))
+            if not batch.contacts:
+                return PushResult(lease_id, len(ids), 0)
+            sender = self._sender(batch, state.half_open, stop)
+            for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
+                self.queue.journal(lease_id, run_id, entries)
+                outcomes.update(entry.outcome.kind.value for entry in entries)
+                journalled(len(entries))
+                for entry in entries:
+                    logger.debug("Contact %s: %s", entry.contact_id, entry.outcome.kind.value)
+            if stop.is_set() or sum(outcomes.values()) < len(batch.contacts):
+                released = self.queue.release(lease_id, sender.stopped_because or "deleted, or not answered in time")
+                outcomes[OutcomeKind.RELEASED.value] = released.released
+        except DatabaseFailure:
+            raise  # the same database would take neither journal nor release; the lease ends by itself
+        except BaseException:
+            if sender is not None:
+                self.queue.journal(lease_id, run_id, sender.halt())
+            self.queue.release(lease_id, "the step was interrupted")
+            raise
+        finally:
+            if sender is not None:
+                sender.close()
+        return PushResult(lease_id, len(ids), len(batch.contacts), dict(outcomes), sender.stopped_because)
+
+    def _lease_seconds(self, contacts: int) -> float:
+        return max(SHORTEST_LEASE_SECONDS, 3 * contacts / self.gate.rate_per_second + 60)
+
+    def _sender(self, batch: Batch, probe: bool, stop: threading.Event) -> Sender:
+        return Sender(
+            self.crm,
+            self.gate,
+            batch.contacts,
+            lease_end=time.monotonic() + batch.seconds_left,
+            threads=self.threads,
+            retry_rejected=self.retry_rejected,
+            sandbox=self.sandbox,
+            probe=probe,
+            stop=stop,
+        )

@@ -1,0 +1,1 @@
+"""Brevo's API v3 at the sandbox."""

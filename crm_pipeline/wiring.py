@@ -1,0 +1,106 @@
+"""Settings -> database, queue, gate and CRM: the one place for Dagster, CLI and API."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+from crm_pipeline.contacts.columns import CrmColumns
+from crm_pipeline.contacts.lookup import Contacts
+from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.crms.protocol import Crm, CrmSpec
+from crm_pipeline.database.catalog import check_schema
+from crm_pipeline.database.embedded import EmbeddedPostgres
+from crm_pipeline.database.engine import Database
+from crm_pipeline.gate.gate import Gate
+from crm_pipeline.push.due import Found, find_due
+from crm_pipeline.push.push import Push
+from crm_pipeline.push.sandbox import Sandbox
+from crm_pipeline.settings import CrmSettings, Settings
+
+
+def open_database(settings: Settings) -> Database:
+    """The database of DATABASE_URL, or the embedded one, started if need be. Raises DatabaseUnreachable."""
+    url = settings.database_url
+    if url is None:
+        url = EmbeddedPostgres(settings.general.crm_pipeline_data_dir).start().url()
+    database = Database(url, settings.general.crm_pipeline_schema)
+    database.ping()
+    return database
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One CRM's sync, ready to run. Making one needs no network and no database; its parts connect when first used."""
+
+    settings: Settings
+    crm: CrmSettings
+
+    @cached_property
+    def database(self) -> Database:
+        """Connected; raises DatabaseUnreachable."""
+        return open_database(self.settings)
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The CRM's contacts; raises SchemaError when the catalogue is not as it must be."""
+        spec = self.crm.spec
+        types = check_schema(self.database, spec.name, spec.external_id_column)
+        columns = CrmColumns(spec.name, spec.external_id_column, types.sync, types.processing)
+        sync = self.crm.sync
+        retries = RetryPolicy(sync.max_retries, sync.retry_delay_minutes, 2 if sync.retry_exponential else 1)
+        return Queue(self.database, columns, retries, target=self.push_target)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The CRM's shared pace and pause."""
+        return Gate(self.database, self.crm.name, self._connected.identity, self.crm.rate_per_second)
+
+    @cached_property
+    def push(self) -> Push:
+        """What pushes batches."""
+        return Push(
+            queue=self.queue,
+            gate=self.gate,
+            crm=self._connected,
+            threads=self.crm.sync.concurrency,
+            retry_rejected=self.crm.sync.retry_rejected,
+            sandbox=Sandbox(self.settings.embedded, self.settings.general.crm_pipeline_allow_sandbox),
+        )
+
+    @cached_property
+    def contacts(self) -> Contacts:
+        """Finding and adding contacts."""
+        return Contacts(self.database)
+
+    @property
+    def push_target(self) -> str:
+        """Host that contacts are synced to; empty while the CRM has no key."""
+        return self._connected.target if self.crm.enabled else ""
+
+    def begin(self, stop: threading.Event) -> None:
+        """Before a run's first claim: schema, rate, account. Raises SchemaError, ActionNeeded, SandboxMismatch."""
+        check_schema(self.database, self.crm.name, self.crm.spec.external_id_column)
+        self.push.begin(stop)
+
+    def find_due(self, take_back_always: bool = False) -> Found:
+        """What is due now, in batches."""
+        return find_due(self.queue, self.crm.max_contacts_per_run, self.crm.batch_size, take_back_always)
+
+    def close(self) -> None:
+        """Close connections."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+        if "_connected" in self.__dict__:
+            self._connected.close()
+
+    @cached_property
+    def _connected(self) -> Crm:
+        spec: CrmSpec = self.crm.spec
+        return spec.connect(self.crm.credentials, self.crm.sync.concurrency)
+
+
+def connect(settings: Settings, crm: str) -> Pipeline:
+    """The pipeline of one CRM; raises SettingsError when it is unknown or has no key."""
+    return Pipeline(settings, settings.crm(crm))

@@ -1,0 +1,180 @@
+"""Dagster's webserver and daemon as people run them: two processes, one PostgreSQL, asked through GraphQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+T = TypeVar("T")
+
+
+def wait_for(what: Callable[[], T], seconds: float = 30.0, every: float = 0.1) -> T:
+    """The first true value of `what()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {seconds} s in vain; the last value was {value!r}"
+        time.sleep(every)
+
+
+class Dagster:
+    """A running webserver and daemon with one code location."""
+
+    def __init__(self, port: int, home: Path, daemon: subprocess.Popen[bytes]) -> None:
+        self.url = f"http://127.0.0.1:{port}/graphql"
+        self.home = home
+        self.daemon = daemon
+
+    def ask(self, query: str, **variables: Any) -> Any:
+        """`data` of a GraphQL answer."""
+        answer = requests.post(self.url, json={"query": query, "variables": variables}, timeout=20).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    def location(self) -> Any:
+        """What became of loading the code location."""
+        (entry,) = self.ask(
+            """{workspaceOrError {... on Workspace {locationEntries {locationOrLoadError {
+                __typename ... on PythonError {message errorChain {error {message}}}
+                ... on RepositoryLocation {repositories {jobs {name}}}}}}}}"""
+        )["workspaceOrError"]["locationEntries"]
+        return entry["locationOrLoadError"]
+
+    def launch(self, job: str) -> str:
+        """Launch a run; its id."""
+        selector = {
+            "repositoryLocationName": "crm_pipeline",
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        answer = self.ask(
+            """mutation($p: ExecutionParams!) {launchRun(executionParams: $p) {
+                __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}""",
+            p={"selector": selector, "runConfigData": {}},
+        )["launchRun"]
+        return str(answer["run"]["runId"])
+
+    def terminate(self, run_id: str) -> None:
+        """Ask for a run's end, as the button in the UI does."""
+        answer = self.ask(
+            """mutation($id: String!) {terminateRun(runId: $id, terminatePolicy: SAFE_TERMINATE) {
+                __typename ... on TerminateRunFailure {message} ... on PythonError {message}}}""",
+            id=run_id,
+        )["terminateRun"]
+        assert answer["__typename"] == "TerminateRunSuccess", answer
+
+    def run(self, run_id: str) -> Any:
+        """status, startTime, endTime of a run."""
+        return self.ask("query($id: ID!) {runOrError(runId: $id) {... on Run {status startTime endTime}}}", id=run_id)[
+            "runOrError"
+        ]
+
+    def runs(self, job: str) -> list[Any]:
+        """The job's runs, newest first."""
+        return list(
+            self.ask(
+                """query($f: RunsFilter!) {runsOrError(filter: $f) {... on Runs {results {
+                    runId status creationTime startTime endTime tags {key value}}}}}""",
+                f={"pipelineName": job},
+            )["runsOrError"]["results"]
+        )
+
+    def events(self, run_id: str) -> list[Any]:
+        """Type and message of each event of a run."""
+        return list(
+            self.ask(
+                """query($id: ID!) {logsForRun(runId: $id) {... on EventConnection {events {
+                    __typename ... on MessageEvent {message timestamp stepKey level}}}}}""",
+                id=run_id,
+            )["logsForRun"]["events"]
+        )
+
+    def sensor_ticks(self, sensor: str) -> list[Any]:
+        """Status and reason of a sensor's ticks, newest first."""
+        selector = {
+            "repositoryLocationName": "crm_pipeline",
+            "repositoryName": "__repository__",
+            "sensorName": sensor,
+        }
+        return list(
+            self.ask(
+                """query($s: SensorSelector!) {sensorOrError(sensorSelector: $s) {... on Sensor {sensorState {
+                    status ticks(limit: 20) {status skipReason timestamp runIds error {message}}}}}}""",
+                s=selector,
+            )["sensorOrError"]["sensorState"]["ticks"]
+        )
+
+    def run_process(self, run_id: str) -> psutil.Process:
+        """The process that executes a run: its pid stands in the run's log."""
+        started = next(
+            event["message"] for event in self.events(run_id) if "Started process for run" in event["message"]
+        )
+        return psutil.Process(int(started.split("pid: ")[1].rstrip(").")))
+
+
+@contextmanager
+def running_dagster(home: Path, environment: Mapping[str, str]) -> Iterator[Dagster]:
+    """Started with the project's own dagster.yaml and workspace.yaml; ready when the code location is loaded."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "dagster.yaml", home)
+    port = _free_port()
+    env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    env |= {"DAGSTER_HOME": str(home), "CRM_PIPELINE_ENV_FILE": "", "PYTHONPATH": str(ROOT)} | dict(environment)
+    workspace = ["-w", str(ROOT / "workspace.yaml")]
+    scripts = Path(sys.executable).parent
+
+    def start(name: str, *command: str) -> subprocess.Popen[bytes]:
+        with (home / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(
+                [str(scripts / command[0]), *command[1:]],
+                env=env, cwd=home, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    processes = [start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)]
+    try:
+        wait_for(lambda: _answers(port), 60)
+        processes.append(start("daemon", "dagster-daemon", "run", *workspace))
+        dagster = Dagster(port, home, processes[-1])
+        wait_for(dagster.location, 60)
+        yield dagster
+    finally:
+        for process in processes:
+            _end(process)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/server_info", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the whole group, as `crm-pipeline` does: its workers would go on."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -103,17 +103,27 @@ class Push:
             if stop.is_set() or sum(outcomes.values()) < len(batch.contacts):
                 released = self.queue.release(lease_id, sender.stopped_because or "deleted, or not answered in time")
                 outcomes[OutcomeKind.RELEASED.value] = released.released
+            if stop.is_set():
+                self._journal_late_answers(sender, lease_id, run_id)
         except DatabaseFailure:
             raise  # the same database would take neither journal nor release; the lease ends by itself
         except BaseException:
             if sender is not None:
                 self.queue.journal(lease_id, run_id, sender.halt())
             self.queue.release(lease_id, "the step was interrupted")
+            if sender is not None:
+                self._journal_late_answers(sender, lease_id, run_id)
             raise
         finally:
             if sender is not None:
                 sender.close()
         return PushResult(lease_id, len(ids), len(batch.contacts), dict(outcomes), sender.stopped_because)
+
+    def _journal_late_answers(self, sender: Sender, lease_id: UUID, run_id: str) -> None:
+        """Answers that came after their contacts were given back: a success may have overwritten newer data since."""
+        sender.close()
+        if self.queue.journal(lease_id, run_id, sender.halt()):
+            self.queue.write_back(lease_id)
 
     def _lease_seconds(self, contacts: int) -> float:
         return max(SHORTEST_LEASE_SECONDS, 3 * contacts / self.gate.rate_per_second + 60)

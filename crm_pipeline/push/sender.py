@@ -51,25 +51,27 @@ class Sender:
         self._stop = stop
         self._halt = threading.Event()
         self._pacer = Pacer(gate, len(contacts), self._halt)
-        self._futures: list[Future[Any]] = []
         self._out: list[JournalEntry] = []
         self._yielded = 0
         self.stopped_because: str | None = None
         size = crm.limits.contacts_per_request
         self._requests = [contacts[i : i + size] for i in range(0, len(contacts), size)]
         self._next = iter(self._requests)
-        self._next_lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._in_flight = 0
         self._probe = probe
+        self._asked = False
+        """A request was made."""
         self._threads = min(threads, len(self._requests))
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="push")
 
     def results(self, every_seconds: float, most: int) -> Iterator[list[JournalEntry]]:
-        """Outcomes as they come, at most `most` together, at least once in `every_seconds` while there are any.
+        """Outcomes as they come: as soon as `most` are there, and at least once in `every_seconds`.
 
         Ends when all contacts are sent or nothing more may be; once stopped, 3 s later at most, whatever is in flight.
         """
         if self._probe:
-            yield from self._pump([self._executor.submit(self._send, next(self._next), True)], every_seconds, most)
+            yield from self._pump([self._executor.submit(self._send_probe)], every_seconds, most)
         if self.stopped_because is None:
             yield from self._pump(
                 [self._executor.submit(self._work) for _ in range(self._threads)], every_seconds, most
@@ -80,8 +82,10 @@ class Sender:
 
         Returns all outcomes: an interrupt may have come between their arrival and their journal.
         """
-        self._halt.set()
-        futures.wait(self._futures, timeout=STOP_SECONDS)
+        with self._turn:
+            self._halt.set()
+            # Not the futures: an interrupt may have come before they were known to anyone.
+            self._turn.wait_for(lambda: self._in_flight == 0, STOP_SECONDS)
         return list(self._out)
 
     def close(self) -> None:
@@ -90,7 +94,6 @@ class Sender:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _pump(self, started: list[Future[Any]], every_seconds: float, most: int) -> Iterator[list[JournalEntry]]:
-        self._futures = started
         flushed = time.monotonic()
         give_up = math.inf
         while not all(future.done() for future in started) and time.monotonic() < give_up:
@@ -112,20 +115,33 @@ class Sender:
         self._yielded += len(entries)
         return entries
 
-    def _work(self) -> None:
-        while not self._halt.is_set():
-            with self._next_lock:
-                contacts = next(self._next, None)
-            if contacts is None:
-                return
-            try:
-                if not self._send(contacts):
-                    return
-            except BaseException:
-                self._halt.set()
-                raise
+    def _send_probe(self) -> None:
+        """The one request after an outage. What cannot be pushed makes none: then the next contact is the one."""
+        while self._send_one(probe=True) and not self._asked:
+            pass
 
-    def _send(self, contacts: Sequence[Contact], probe: bool = False) -> bool:
+    def _work(self) -> None:
+        while self._send_one():
+            pass
+
+    def _send_one(self, probe: bool = False) -> bool:
+        """Send the next request; False: there is none, or nothing more may be sent."""
+        with self._turn:
+            contacts = None if self._halt.is_set() else next(self._next, None)
+            if contacts is None:
+                return False
+            self._in_flight += 1
+        try:
+            return self._send(contacts, probe)
+        except BaseException:
+            self._halt.set()
+            raise
+        finally:
+            with self._turn:
+                self._in_flight -= 1
+                self._turn.notify_all()
+
+    def _send(self, contacts: Sequence[Contact], probe: bool) -> bool:
         """Push one request's contacts; False: nothing more may be sent."""
         started = time.monotonic()
         pushable = []
@@ -142,6 +158,7 @@ class Sender:
                 self.stopped_because = refusal
                 return False
             started = time.monotonic()
+            self._asked = True
             answer = self._sandbox.guard(self._crm.push(pushable))
             failures = self._pacer.tell(answer.news)
             if answer.news.kind is NewsKind.THROTTLED:

@@ -119,6 +119,31 @@ class Dagster:
             )["sensorOrError"]["sensorState"]["ticks"]
         )
 
+    def schedule_ticks(self, schedule: str) -> list[Any]:
+        """The same of a schedule."""
+        selector = {
+            "repositoryLocationName": "crm_pipeline",
+            "repositoryName": "__repository__",
+            "scheduleName": schedule,
+        }
+        return list(
+            self.ask(
+                """query($s: ScheduleSelector!) {scheduleOrError(scheduleSelector: $s) {... on Schedule {scheduleState {
+                    status ticks(limit: 20) {status skipReason timestamp runIds error {message}}}}}}""",
+                s=selector,
+            )["scheduleOrError"]["scheduleState"]["ticks"]
+        )
+
+    def instigators(self) -> dict[str, str]:
+        """Each schedule and sensor: RUNNING or STOPPED."""
+        (repository,) = self.ask(
+            """{repositoriesOrError {... on RepositoryConnection {nodes {
+                schedules {name scheduleState {status}} sensors {name sensorState {status}}}}}}"""
+        )["repositoriesOrError"]["nodes"]
+        return {one["name"]: one["scheduleState"]["status"] for one in repository["schedules"]} | {
+            one["name"]: one["sensorState"]["status"] for one in repository["sensors"]
+        }
+
     def run_process(self, run_id: str) -> psutil.Process:
         """The process that executes a run: its pid stands in the run's log."""
         started = next(

@@ -16,7 +16,7 @@ from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.support.postgres import cloned, start_server
 
-pytest_plugins = ["crm_pipeline_tests.support.sandbox"]
+pytest_plugins = ["crm_pipeline_tests.support.browser", "crm_pipeline_tests.support.sandbox"]
 
 OURS = ("DATABASE_URL", "DAGSTER_", "CRM_PIPELINE_", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_")
 BREVO = CrmColumns("brevo", "brevo_contact_id")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.counts import depth, pairs
@@ -131,7 +131,8 @@ def _meaning(row: Any, title: str) -> str:
 
 
 def _table(rows: list[Any], title: str) -> Table:
-    table = Table("email", "sync", "processing", "retries", "next try", "id there", "error", title=title)
+    table = _folding("email", "sync", "processing", "retries", "next try", "id there", "error")
+    table.title = title
     for row in rows:
         table.add_row(
             *map(_cell, (row.email, row.sync_status, row.processing_status or "NULL", row.retry_count)),
@@ -141,7 +142,7 @@ def _table(rows: list[Any], title: str) -> Table:
 
 
 def _attempts(rows: list[Any]) -> Table:
-    table = Table("at", "attempt", "outcome", "answer", "took", "error or note", "applied", "run")
+    table = _folding("at", "attempt", "outcome", "answer", "took", "error or note", "applied", "run")
     for row in rows:
         answer = " ".join(str(part) for part in (row.http_status, row.code) if part is not None)
         took = None if row.duration_ms is None else f"{row.duration_ms} ms"
@@ -149,6 +150,11 @@ def _attempts(rows: list[Any]) -> Table:
         run = (row.run_id or "")[:8]
         table.add_row(*map(_cell, (row.started_at, row.attempt, row.outcome, answer, took, said, row.applied, run)))
     return table
+
+
+def _folding(*names: str) -> Table:
+    """A table that cuts nothing off, however narrow the terminal."""
+    return Table(*(Column(name, overflow="fold") for name in names))
 
 
 def _cell(value: Any) -> str:

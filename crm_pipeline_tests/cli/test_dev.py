@@ -1,0 +1,179 @@
+"""`crm-pipeline dev`, started as a person starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from crm_pipeline.database.embedded import EmbeddedPostgres
+from crm_pipeline.database.engine import Database
+from crm_pipeline_tests.orchestration.live import wait_for
+from crm_pipeline_tests.support.contacts import sql
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMPLETE = [(f"test-dual-status-{n}@example.com", "Complete", "Complete", None, 0) for n in range(1, 6)]
+STATUSES = """
+    SELECT email, brevo_sync_status, brevo_processing_status, brevo_processing_error, brevo_contact_id, retry_count
+    FROM contacts WHERE email LIKE 'test-dual-status-%@example.com' ORDER BY email
+"""
+SELECT_FOUR = """
+    UPDATE contacts SET brevo_sync_status='Selected', brevo_processing_status='Queued'
+    WHERE email IN ('test-dual-status-2@example.com','test-dual-status-3@example.com',
+                    'test-dual-status-4@example.com','test-dual-status-5@example.com')
+"""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Dev:
+    """A running `crm-pipeline dev`."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[str], port: int, sandbox_port: int) -> None:
+        self.folder = folder
+        self.process = process
+        self.ui = f"http://127.0.0.1:{port}"
+        self.sandbox = f"http://127.0.0.1:{sandbox_port}"
+
+    @property
+    def said(self) -> str:
+        """What stands on its screen."""
+        return (self.folder / "screen").read_text()
+
+    def all_complete(self) -> bool:
+        """Are the five demo contacts synced?"""
+        database = Database(EmbeddedPostgres(self.folder).start().url())
+        rows = sql(database, STATUSES)
+        database.dispose()
+        return [(row[0], *row[1:4], row.retry_count) for row in rows if row.brevo_contact_id == row.email] == COMPLETE
+
+    def pushes(self) -> int:
+        """How many pushes the sandbox received since its start."""
+        (account,) = requests.get(f"{self.sandbox}/contacts.json", timeout=5).json()["accounts"]
+        return int(account["received"])
+
+
+@contextmanager
+def dev(folder: Path, **environment: str) -> Iterator[Dev]:
+    """Start it, wait for its screen, and end it with Ctrl-C."""
+    port, sandbox_port = free_ports(2)
+    own = {"CRM_PIPELINE_DATA_DIR": str(folder), "CRM_PIPELINE_ENV_FILE": "", "COLUMNS": "200"}
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    folder.mkdir(exist_ok=True)
+    command = [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}", f"--sandbox-port={sandbox_port}"]
+    with (folder / "screen").open("w") as screen:
+        process = subprocess.Popen(
+            command, env=kept | own | environment, stdout=screen, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+        )
+    running = Dev(folder, process, port, sandbox_port)
+    try:
+        wait_for(lambda: "Ctrl-C stops it all" in running.said or process.poll() is not None, 120)
+        yield running
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """What still runs over this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(folder) in " ".join(process.cmdline()) or process.environ().get("DAGSTER_HOME", "").startswith(
+                str(folder)
+            ):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+@pytest.mark.browser
+def test_everything_starts_demo_contacts_are_synced_people_see_it_and_ctrl_c_ends_it_all(
+    tmp_path: Path, page: Page
+) -> None:
+    ignored = {"DATABASE_URL": "postgresql://user:s3cret@db.invalid/app", "BREVO_API_KEY": "a-real-key"}
+    with dev(tmp_path / "data", BREVO_LIST_ID="30", **ignored) as running:
+        assert "Ignored in this trial: DATABASE_URL, BREVO_API_KEY." in running.said
+        assert "s3cret" not in running.said
+        wait_for(running.all_complete, 60)
+        database = Database(EmbeddedPostgres(running.folder).start().url())
+        sql(database, SELECT_FOUR)
+        database.dispose()
+        wait_for(lambda: running.pushes() == 9 and running.all_complete(), 60)
+
+        page.goto(running.sandbox)
+        for number in range(1, 6):
+            row = page.get_by_role("row").filter(has_text=f"test-dual-status-{number}@example.com")
+            expect(row).to_contain_text("List 30")
+        page.get_by_role("searchbox").fill("status-3 test")
+        expect(page.get_by_role("row").filter(has_text="@example.com")).to_have_count(1)
+
+        page.goto(f"{running.ui}/runs")
+        expect(page.get_by_text("Success").first).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("brevo_sync").first).to_be_visible()
+        page.goto(f"{running.ui}/assets/brevo/contacts")
+        expect(page.get_by_text("contacts").first).to_be_visible(timeout=30_000)
+    assert running.process.returncode == 0
+    assert processes_of(running.folder) == []
+    with dev(tmp_path / "data") as again:
+        assert again.all_complete(), "the same data are found"
+        assert again.pushes() == 0, "nothing is pushed anew"
+
+
+def test_a_start_after_kill_9_ends_what_was_left_behind_and_syncs_everything(tmp_path: Path) -> None:
+    with dev(tmp_path / "data") as killed:
+        killed.process.kill()
+        killed.process.wait()
+    assert processes_of(killed.folder) != []
+    with dev(tmp_path / "data") as running:
+        assert "that an earlier start had left behind" in running.said
+        wait_for(running.all_complete, 60)
+    assert processes_of(running.folder) == []
+
+
+def test_a_second_start_beside_the_first_says_that_it_is_running_already(tmp_path: Path) -> None:
+    with dev(tmp_path / "data") as first, dev(tmp_path / "data") as second:
+        assert second.process.wait(30) == 2
+        assert f"It is running already (process {first.process.pid})" in second.said
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}"],
+            env={
+                "PATH": os.environ["PATH"],
+                "CRM_PIPELINE_DATA_DIR": str(tmp_path / "data"),
+                "CRM_PIPELINE_ENV_FILE": "",
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ended.returncode == 2
+    assert f"Port {port} cannot be used" in ended.stderr
+    assert not (tmp_path / "data" / "postgres").exists()

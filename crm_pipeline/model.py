@@ -217,6 +217,7 @@ class RunSummary:
     requeued: int
     """Answers that were fenced or overtaken by an edit or a person."""
     throughput_per_second: float
+    """Requests begun per second, from the first to the last; 0 for fewer than two."""
     p50_ms: float | None
     p95_ms: float | None
     failures: Sequence[Failure]

@@ -101,7 +101,8 @@ def why(name: Annotated[str, typer.Argument(help="E-mail address or id.")], crm:
             if row.error:
                 console.print(f"Error: {row.error}", markup=False)
             attempts = pipeline.contacts.attempts(row.id, queue.crm)
-            console.print(_attempts(attempts) if attempts else "It was never pushed.")
+            lines = ["Attempts, the last first:", *map(_attempt, attempts)] if attempts else ["It was never pushed."]
+            console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _meaning(row: Any, title: str) -> str:
@@ -141,15 +142,23 @@ def _table(rows: list[Any], title: str) -> Table:
     return table
 
 
-def _attempts(rows: list[Any]) -> Table:
-    table = _folding("at", "attempt", "outcome", "answer", "took", "error or note", "applied", "run")
-    for row in rows:
-        answer = " ".join(str(part) for part in (row.http_status, row.code) if part is not None)
-        took = None if row.duration_ms is None else f"{row.duration_ms} ms"
-        said = "; ".join(filter(None, (row.error, row.note)))
-        run = (row.run_id or "")[:8]
-        table.add_row(*map(_cell, (row.started_at, row.attempt, row.outcome, answer, took, said, row.applied, run)))
-    return table
+def _attempt(row: Any) -> str:
+    """One row of `crm_attempts`, in a line or two."""
+    answer = " ".join(str(part) for part in (row.http_status, row.code) if part is not None)
+    took = None if row.duration_ms is None else f"{row.duration_ms} ms"
+    applied = None if row.applied == "applied" else row.applied
+    run = f"run {row.run_id[:8]}" if row.run_id else None
+    parts = (
+        f"{row.started_at:%Y-%m-%d %H:%M:%S %Z}",
+        f"attempt {row.attempt}",
+        row.outcome,
+        answer,
+        took,
+        applied,
+        run,
+    )
+    said = "; ".join(filter(None, (row.error, row.note)))
+    return "  " + "  ".join(filter(None, parts)) + (f"\n      {said}" if said else "")
 
 
 def _folding(*names: str) -> Table:

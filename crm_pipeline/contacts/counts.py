@@ -54,13 +54,13 @@ def run_summary(queue: Queue, run_id: str) -> RunSummary:
     (times,) = rows("run_times")
     failures = rows("run_failures", limit=FAILURES_SHOWN)
     now = depth(queue)
-    seconds = times.seconds or 0.0
+    seconds = times.seconds_of_starts or 0.0
     return RunSummary(
         run_id=run_id,
         attempts={row.outcome: row.contacts for row in outcomes},
         given_up=failures[0].total_given_up if failures else 0,
         requeued=sum(row.not_applied for row in outcomes),
-        throughput_per_second=round(times.requests / seconds, 2) if seconds else 0.0,
+        throughput_per_second=round((times.requests - 1) / seconds, 2) if seconds else 0.0,
         p50_ms=times.p50_ms,
         p95_ms=times.p95_ms,
         failures=[

@@ -26,7 +26,7 @@ def test_a_contact_is_added_selected_synced_and_explained(database: Database, ac
     why = run("contacts", "why", "ann@example.com").out
     assert "Complete / Complete: it is in 127.0.0.1" in why
     assert "as ann@example.com" in why
-    assert "synced │ 201" in why
+    assert "attempt 1 synced 201" in why
 
 
 def test_a_refused_contact_is_no_failure_of_the_command_and_its_address_is_masked(database: Database, run: Run) -> None:

@@ -1,0 +1,147 @@
+"""The server under the sandboxes: its page, its faults, its memory and its end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from crm_pipeline.errors import UsageError
+from crm_pipeline.sandbox.account import Account
+from crm_pipeline.sandbox.server import SandboxServer
+from crm_pipeline_tests.orchestration.live import wait_for
+
+
+def push(account: Account, email: str, **attributes: Any) -> requests.Response:
+    body = {"email": email, "updateEnabled": True, "attributes": attributes, "listIds": [30]}
+    return requests.post(
+        f"{account.url}/contacts", json=body, headers={"api-key": account.api_key or "any"}, timeout=10
+    )
+
+
+def test_contacts_survive_a_restart(tmp_path: Path) -> None:
+    with SandboxServer(state_dir=tmp_path) as first:
+        push(first.account("brevo"), "ann@example.com", FIRSTNAME="Ann")
+        before = first.account("brevo").contacts()
+    with SandboxServer(state_dir=tmp_path) as second:
+        assert second.account("brevo").contacts() == before
+        assert push(second.account("brevo"), "ann@example.com").status_code == 204
+        assert push(second.account("brevo"), "bob@example.com").json() == {"id": 2}
+
+
+def test_contacts_are_kept_while_it_runs_so_that_a_kill_loses_a_second_at_most(tmp_path: Path) -> None:
+    with SandboxServer(state_dir=tmp_path) as server:
+        push(server.account("brevo"), "ann@example.com")
+        file = tmp_path / "sandbox.json"
+        wait_for(lambda: file.exists() and "ann@example.com" in file.read_text(), 10)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"format": "another"}', '{"format": "crm-pipeline sandbox, 1", "accounts": {"brevo": {}}}'],
+)
+def test_a_file_that_is_not_a_sandboxs_is_left_as_it_is(tmp_path: Path, content: str) -> None:
+    (tmp_path / "sandbox.json").write_text(content)
+    with pytest.raises(UsageError, match="move it away to begin anew"), SandboxServer(state_dir=tmp_path):
+        pass
+    assert (tmp_path / "sandbox.json").read_text() == content
+
+
+def test_a_folder_is_for_one_sandbox_at_a_time(tmp_path: Path) -> None:
+    with (
+        SandboxServer(state_dir=tmp_path),
+        pytest.raises(UsageError, match="Another sandbox keeps its state"),
+        SandboxServer(state_dir=tmp_path),
+    ):
+        pass
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with SandboxServer() as first:
+        port = int(first.url.rpartition(":")[2])
+        with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"), SandboxServer(port=port):
+            pass
+
+
+def test_without_a_configured_key_any_key_is_accepted_but_one_is_asked_for() -> None:
+    with SandboxServer() as server:
+        url = server.account("brevo").url + "/account"
+        assert requests.get(url, headers={"api-key": "any"}, timeout=5).status_code == 200
+        assert requests.get(url, timeout=5).status_code == 401
+
+
+def test_an_answer_is_held_after_its_contact_was_stored(account: Account) -> None:
+    with account.faults.hold(lambda address: address == "ann@example.com") as hold:
+        answers: list[requests.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(push(account, "ann@example.com")))
+        thread.start()
+        hold.wait_for(1)
+        assert account.contact("ann@example.com") is not None
+        assert answers == []
+        assert push(account, "bob@example.com").status_code == 201, "others are answered"
+    thread.join()
+    assert answers[0].status_code == 201
+
+
+def test_an_answer_is_held_before_its_contact_is_stored(account: Account) -> None:
+    with account.faults.hold(before_storing=True) as hold:
+        thread = threading.Thread(target=push, args=(account, "ann@example.com"))
+        thread.start()
+        hold.wait_for(1)
+        assert account.contact("ann@example.com") is None
+    thread.join()
+    assert account.contact("ann@example.com") is not None
+
+
+def test_chosen_pushes_are_answered_otherwise_and_stored_nowhere(account: Account) -> None:
+    account.faults.answer = lambda address: (503, "<html>down</html>") if address.startswith("ann") else None
+    answer = push(account, "ann@example.com")
+    assert (answer.status_code, answer.text) == (503, "<html>down</html>")
+    assert push(account, "bob@example.com").status_code == 201
+    assert [contact.email for contact in account.contacts()] == ["bob@example.com"]
+    assert [address for _, address in account.received] == ["ann@example.com", "bob@example.com"]
+
+
+def test_it_stops_at_once_with_held_answers_and_open_connections() -> None:
+    server = SandboxServer()
+    server.start()
+    account = server.account("brevo")
+    with requests.Session() as session:
+        session.get(server.url, timeout=5)
+        hold = account.faults.hold()
+        thread = threading.Thread(target=push, args=(account, "ann@example.com"))
+        thread.start()
+        hold.wait_for(1)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 2
+        thread.join()
+
+
+def test_the_page_searches_all_contacts_and_shows_the_last_hundred(account: Account) -> None:
+    for number in range(120):
+        push(account, f"person-{number}@example.com", FIRSTNAME=f"Person{number}")
+    url = account.url.removesuffix("/v3") + "/contacts.json"
+    (every,) = requests.get(url, timeout=5).json()["accounts"]
+    assert (every["contacts"], every["found"], len(every["shown"])) == (120, 120, 100)
+    assert every["shown"][0]["email"] == "person-119@example.com"
+    (found,) = requests.get(url, params={"q": "PERSON7 list 30"}, timeout=5).json()["accounts"]
+    assert [contact["attributes"]["FIRSTNAME"] for contact in found["shown"]] == [
+        f"Person{n}" for n in (*range(79, 69, -1), 7)
+    ]
+
+
+@pytest.mark.browser
+def test_what_stands_in_a_contact_is_shown_as_text_and_never_run(account: Account, page: Page) -> None:
+    hostile = "<img src=x onerror=\"document.title='run'\"><script>document.title='run'</script>"
+    push(account, "ann@example.com", FIRSTNAME=hostile)
+    page.goto(account.url.removesuffix("/v3"))
+    expect(page.get_by_text(hostile)).to_be_visible()
+    assert page.title() == "Sandbox"
+    page.get_by_role("searchbox").fill("nobody")
+    expect(page.get_by_text("No contact matches.")).to_be_visible()

@@ -7,8 +7,8 @@ COPY crm_pipeline ./crm_pipeline
 RUN pip install --no-cache-dir --constraint constraints.txt .
 
 RUN useradd --create-home --uid 10001 crm \
-    && mkdir -p /opt/dagster \
-    && chown crm:crm /opt/dagster
+    && mkdir -p /opt/dagster/storage \
+    && chown -R crm:crm /opt/dagster
 COPY dagster.yaml /opt/dagster/dagster.yaml
 COPY deploy/workspace.yaml /opt/dagster/workspace.yaml
 

@@ -47,7 +47,7 @@ class Pipeline:
         """The CRM's contacts; raises SchemaError when the catalogue is not as it must be."""
         spec = self.crm.spec
         types = check_schema(self.database, spec.name, spec.external_id_column)
-        columns = CrmColumns(spec.name, spec.external_id_column, types.sync, types.processing)
+        columns = CrmColumns(spec.name, spec.external_id_column, types.sync, types.processing, types.error_length)
         sync = self.crm.sync
         retries = RetryPolicy(sync.max_retries, sync.retry_delay_minutes, 2 if sync.retry_exponential else 1)
         return Queue(self.database, columns, retries, target=self.push_target)

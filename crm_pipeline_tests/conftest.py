@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from crm_pipeline_tests.support.postgres import cloned, start_server
 
 pytest_plugins = ["crm_pipeline_tests.support.browser", "crm_pipeline_tests.support.sandbox"]
 
+SERVER_FOLDER = "CRM_TESTS_SERVER_FOLDER"
 OURS = ("DATABASE_URL", "DAGSTER_", "CRM_PIPELINE_", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_")
 BREVO = CrmColumns("brevo", "brevo_contact_id")
 
@@ -27,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(OURS)]:
         del os.environ[name]
     os.environ["CRM_PIPELINE_ENV_FILE"] = ""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # Not below pytest's own folder: another session that starts makes that unreadable for the server's user.
+        os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="crm-tests-")
+        Path(os.environ[SERVER_FOLDER]).chmod(0o755)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -44,26 +51,19 @@ def _loopback_only() -> Iterator[None]:
     socket.socket.connect = connect  # type: ignore[method-assign]
 
 
-def _server_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    base = tmp_path_factory.getbasetemp()
-    return (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "server"
-
-
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
+def postgres() -> EmbeddedPostgres:
     """The session's PostgreSQL server, shared by all workers."""
-    return start_server(_server_folder(tmp_path_factory))
+    return start_server(Path(os.environ[SERVER_FOLDER]))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+def pytest_unconfigure() -> None:
     """The last one out stops the server."""
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        return
-    factory = getattr(session.config, "_tmp_path_factory", None)
-    if factory is not None and factory._basetemp is not None:
-        folder = factory.getbasetemp() / "server"
+    folder = Path(os.environ[SERVER_FOLDER])
+    if "PYTEST_XDIST_WORKER" not in os.environ and folder.exists():
         if (folder / "postgres" / "postmaster.pid").exists():
             EmbeddedPostgres(folder).stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import time
+import traceback
 import uuid
 from datetime import datetime
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crm_pipeline.redaction import RedactingFilter, mask, mask_email, redact, storable
@@ -40,6 +41,7 @@ def digits(text: str) -> str:
 # --- what must not get through
 
 
+@settings(deadline=None)
 @given(before=WORDS, secret=SECRETS, after=WORDS)
 def test_no_secret_survives_in_any_form_in_which_it_is_written(before: str, secret: str, after: str) -> None:
     for form in (secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]):
@@ -56,6 +58,7 @@ def test_a_secret_of_a_few_letters_does_not_take_texts_apart() -> None:
     assert mask("an apple a day", ["a", "app", ""]) == "an apple a day"
 
 
+@settings(deadline=None)
 @given(before=WORDS, local=LOCALS, domain=DOMAINS, after=WORDS, at=st.sampled_from(["@", "%40"]))
 def test_no_address_survives(before: str, local: str, domain: str, after: str, at: str) -> None:
     for boundary in (" ", "<", "=", '"', "mailto:", "\n"):
@@ -64,6 +67,7 @@ def test_no_address_survives(before: str, local: str, domain: str, after: str, a
         assert local not in masked or len(local) < 4 or local in f"{before}{domain}{after}***@%40mailto"
 
 
+@settings(deadline=None)
 @given(before=WORDS, phone=phones(), after=WORDS)
 def test_no_phone_number_survives(before: str, phone: str, after: str) -> None:
     assume(phone.count(".") != 3)  # four numbers with dots between are taken for an IP address
@@ -131,22 +135,26 @@ def test_what_helps_a_reader_is_kept(kept: str) -> None:
     assert redact(kept) == kept
 
 
+@settings(deadline=None)
 @given(st.uuids())
 def test_every_uuid_is_kept(an_id: uuid.UUID) -> None:
     assert mask(f"contact {an_id}: failed ({an_id})") == f"contact {an_id}: failed ({an_id})"
 
 
-@given(st.datetimes(min_value=datetime(1000, 1, 1)))
+@settings(deadline=None)
+@given(st.datetimes(min_value=datetime.fromisoformat("1000-01-01")))
 def test_every_time_is_kept(moment: datetime) -> None:
     assert mask(f"tried again after {moment}.") == f"tried again after {moment}."
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=4), st.integers(1, 65535))
 def test_every_ip_address_is_kept(address: object, port: int) -> None:
     for said in (f"the address {address}.", f"host {address}:{port}, then", f"({address})"):
         assert mask(said) == said
 
 
+@settings(deadline=None)
 @given(st.ip_addresses(v=6))
 def test_every_ipv6_address_is_kept(address: object) -> None:
     assert mask(f"the address {address}.") == f"the address {address}."
@@ -155,6 +163,7 @@ def test_every_ipv6_address_is_kept(address: object) -> None:
 # --- one line, storable
 
 
+@settings(deadline=None)
 @given(WORDS | st.text(max_size=600), SECRETS)
 def test_what_is_redacted_is_one_line_of_at_most_500_characters_that_any_database_takes(text: str, secret: str) -> None:
     line = redact(text, [secret])
@@ -165,6 +174,7 @@ def test_what_is_redacted_is_one_line_of_at_most_500_characters_that_any_databas
     assert redact(line, [secret]) == line, "once is enough"
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50))
 def test_a_text_made_storable_loses_only_what_no_database_takes(text: str) -> None:
     kept = storable(text)
@@ -199,11 +209,10 @@ PIECES = [
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("start", ["", "://", "token", "cookie =", '"', "a@"])
 def test_a_long_hostile_text_takes_time_in_proportion_to_its_length(start: str, piece: str) -> None:
-    text = start + (piece * 60_000)[:60_000]
+    text = start + (piece * 30_000)[:30_000] + "@x"
     started = time.process_time()
     mask(text, ["secret-1", "secret-2"])
-    mask(text + "@x", ["secret-1", "secret-2"])
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 0.4, "quadratic time would be a second and more"
 
 
 # --- logs
@@ -273,8 +282,21 @@ def test_a_traceback_is_masked_with_its_causes_and_its_source_lines(log: logging
     assert "Stack (most recent call last)" in text
 
 
+def test_a_stack_is_masked_with_its_source_lines(log: logging.Logger) -> None:
+    log.warning("here", stack_info=True)  # a source line with ann@example.com and s3cret-value
+    assert "# a source line with a***@example.com and ***" in lines(log)
+
+
+class _Tracebacks(_Lines):
+    """Formats exceptions itself, as handlers of other libraries do."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else ""
+        return super().format(record) + shown
+
+
 def test_a_later_handler_without_the_filter_sees_no_more(log: logging.Logger) -> None:
-    later = _Lines()
+    later = _Tracebacks()
     log.addHandler(later)
     try:
         raise ValueError("s3cret-value")

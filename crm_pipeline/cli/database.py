@@ -11,7 +11,7 @@ from rich.console import Console
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.database.catalog import check_schema
 from crm_pipeline.database.embedded import EmbeddedPostgres
-from crm_pipeline.database.engine import where
+from crm_pipeline.database.engine import address, where
 from crm_pipeline.database.upgrade import current_version, newest_version
 from crm_pipeline.database.upgrade import upgrade as run_upgrade
 from crm_pipeline.errors import SchemaError, UsageError
@@ -49,9 +49,9 @@ def shell() -> None:
     database = open_database(Settings.load())
     psql = shutil.which("psql") or str(EmbeddedPostgres.psql())
     environment = os.environ | ({"PGPASSWORD": str(database.url.password)} if database.url.password else {})
-    address = database.url.set(drivername="postgresql", password=None).render_as_string()
+    without_password = address(database.url._replace(password=None))
     try:
-        os.execve(psql, [psql, address], environment)  # noqa: S606 (the very point)
+        os.execve(psql, [psql, without_password], environment)  # noqa: S606 (the very point)
     except OSError as error:
         raise UsageError(f"psql does not start ({psql}): {error.strerror}.") from error
 
@@ -59,8 +59,7 @@ def shell() -> None:
 @app.command()
 def url() -> None:
     """Print the database's address, its password included, for other programs: `psql "$(crm-pipeline db url)"`."""
-    address = open_database(Settings.load()).url.set(drivername="postgresql")
-    print(address.render_as_string(hide_password=False))
+    print(address(open_database(Settings.load()).url))
 
 
 @app.command()

@@ -23,6 +23,7 @@ from crm_pipeline.cli.stack import (
 )
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.database.embedded import DAGSTER, EmbeddedPostgres
+from crm_pipeline.database.engine import address, where
 from crm_pipeline.database.upgrade import upgrade
 from crm_pipeline.settings import ENV_FILE_VARIABLE, Settings, env_file
 from crm_pipeline.wiring import Pipeline, open_database
@@ -61,8 +62,9 @@ def dev(
                 pipelines = [Pipeline(settings, crm) for crm in settings.crms.values()]
                 _prepare_database(settings, pipelines)
                 _start_sandbox(processes, folder, sandbox_port, sandbox_api_key)
-                start_dagster(processes, folder, postgres.url(DAGSTER), port)
-                show(settings, postgres.url(), {"Dagster": f"http://127.0.0.1:{port}", "Sandbox": sandbox_url}, folder)
+                start_dagster(processes, folder, address(postgres.url(DAGSTER)), port)
+                addresses = {"Dagster": f"http://127.0.0.1:{port}", "Sandbox": sandbox_url}
+                show(settings, where(postgres.url()), addresses, folder)
                 _write_env_file(folder / ENV_FILE)
                 _watch(pipelines, stop, processes)
         finally:

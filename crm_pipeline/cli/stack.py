@@ -17,10 +17,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy.engine import URL
 
 from crm_pipeline.cli.processes import Processes
-from crm_pipeline.database.engine import where
 from crm_pipeline.errors import UsageError
 from crm_pipeline.settings import PROJECT_ROOT, Settings
 
@@ -34,16 +32,15 @@ def program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def start_dagster(processes: Processes, folder: Path, dagster_database: URL, port: int) -> None:
-    """Start webserver and daemon, and wait until the UI answers. `folder` gets DAGSTER_HOME."""
+def start_dagster(processes: Processes, folder: Path, dagster_database: str, port: int) -> None:
+    """Start webserver and daemon, and wait for the UI. `folder` gets DAGSTER_HOME, `dagster_database` is a URL."""
     for name in ("dagster.yaml", "workspace.yaml"):
         if not (PROJECT_ROOT / name).exists():
             raise UsageError(f"{PROJECT_ROOT / name} is not there: run this from a checkout of the project.")
     home = folder / "dagster"
     home.mkdir(exist_ok=True)
     shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
-    address = dagster_database.set(drivername="postgresql").render_as_string(hide_password=False)
-    environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DATABASE_URL": address}
+    environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DATABASE_URL": dagster_database}
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
     webserver = [program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
     with console.status("Starting Dagster ..."):
@@ -62,12 +59,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def show(settings: Settings, database: URL, addresses: Mapping[str, str], folder: Path) -> None:
+def show(settings: Settings, database: str, addresses: Mapping[str, str], folder: Path) -> None:
     """One screen: what runs where, and how to end it."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, address in addresses.items():
         table.add_row(name, address)
-    table.add_row("Database", where(database))
+    table.add_row("Database", database)
     for crm in settings.crms.values():
         title, sync = crm.spec.title, crm.sync
         table.add_row(

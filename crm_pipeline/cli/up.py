@@ -5,7 +5,7 @@ from __future__ import annotations
 from crm_pipeline.cli.processes import check_free, the_only_one
 from crm_pipeline.cli.stack import Port, ended_together, show, start_dagster, stopped_by_signal
 from crm_pipeline.database.catalog import check_schema
-from crm_pipeline.database.engine import Database, where
+from crm_pipeline.database.engine import Database, address, where
 from crm_pipeline.database.upgrade import current_version, newest_version
 from crm_pipeline.errors import SchemaError, SettingsError
 from crm_pipeline.settings import Settings
@@ -30,8 +30,8 @@ def up(port: Port = 3000) -> None:
     with the_only_one(folder), stopped_by_signal() as stop:
         check_free(port, "--port")
         with ended_together(folder) as processes:
-            start_dagster(processes, folder, dagster_database.url, port)
-            show(settings, database.url, {"Dagster": f"http://127.0.0.1:{port}"}, folder)
+            start_dagster(processes, folder, address(dagster_database.url), port)
+            show(settings, where(database.url), {"Dagster": f"http://127.0.0.1:{port}"}, folder)
             while not stop.wait(1):
                 processes.raise_if_one_ended()
 

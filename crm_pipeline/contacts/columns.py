@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from crm_pipeline.contacts.statuses import Meaning, predicate
+from crm_pipeline.redaction import LONGEST_ERROR
+
 SOURCE_COLUMNS = ("email", "name", "phone_number", "email_type", "has_gmail", "source_url", "domain_id", "page_id")
 """The columns of `contacts` that are sent to a CRM; together they make the fingerprint."""
 
 LONGEST_KEY = 320
 """Characters of an address in email_key: a valid one has at most 254, and an index entry must stay small."""
+
+BLANKS = r" \t\n\r\f\v" + "\u00a0"
+"""What is cut from both ends of an address for its email_key, as it is cut before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,8 @@ class CrmColumns:
     external_id: str
     sync_type: str = "crm_sync_status"
     processing_type: str = "crm_processing_status"
+    error_length: int | None = None
+    """Length of the error column, where an adopted one is a varchar(n): what is written is cut."""
 
     def __post_init__(self) -> None:
         for name in (self.crm, self.external_id):
@@ -44,12 +52,18 @@ class CrmColumns:
     def fragments(self) -> dict[str, str]:
         """What stands in braces in the SQL files. Tables have the aliases c, s (crm_sync), a (crm_attempts)."""
         sync, processing = f"c.{self.sync_status}", f"c.{self.processing_status}"
-        email_key = f"nullif(left(lower(btrim(c.email)), {LONGEST_KEY}), '')"
+        email_key = f"nullif(left(lower(btrim(c.email, E'{BLANKS}')), {LONGEST_KEY}), '')"
+        wish, waiting = predicate(Meaning.WISH, sync, processing), predicate(Meaning.WAITING, sync, processing)
+        indexed = f"{sync} IN ('Selected', 'Queued') AND {processing} IS DISTINCT FROM 'Queued'"  # as the index says it
+        time_known = (
+            "(s.next_retry_at IS NOT NULL OR (c.last_failed_crm = :crm AND c.next_retry_at IS NOT NULL)) IS TRUE"
+        )
         values = ", ".join(f"c.{column}" for column in SOURCE_COLUMNS)
         return {
             "sync_status": self.sync_status,
             "processing_status": self.processing_status,
             "error": self.error,
+            "error_length": str(min(self.error_length or LONGEST_ERROR, LONGEST_ERROR)),
             "external_id": self.external_id,
             "sync_type": self.sync_type,
             "processing_type": self.processing_type,
@@ -65,26 +79,29 @@ class CrmColumns:
         )""",
             "fingerprint": f"encode(sha256(convert_to(json_build_array({values})::text, 'UTF8')), 'hex')",
             # Some person wants the contact, and no push of it is under way or waiting for its time.
-            "due": f"{processing} = 'Queued' AND {sync} IN ('Selected', 'Queued', 'Complete', 'Error')",
+            "due": predicate(Meaning.DUE, sync, processing),
+            "wish": f"{indexed} AND {wish}",
+            "waiting": f"{indexed} AND {waiting}",
+            # Not plain: the planner would read the index of all that wait, once for each contact.
+            "has_time": "coalesce(s.next_retry_at IS NOT NULL, false)",
+            "is_retry": f"{waiting} AND {time_known}",
             "in_flight": f"{sync} = 'Processing' AND {processing} = 'Processing'",
-            # A wish written with one column, or a backoff that is over. The first line is the index's predicate.
-            "promotable": f"""{sync} IN ('Selected', 'Queued') AND {processing} IS DISTINCT FROM 'Queued'
-        AND {processing} IS DISTINCT FROM 'Processing'
+            "promotable": f"""{indexed}
         AND s.lease_id IS NULL
-        AND (
-            {sync} = 'Selected'
-            OR {processing} IS DISTINCT FROM 'Error'
-            OR s.next_retry_at <= now()
-            OR (c.last_failed_crm = :crm AND c.next_retry_at <= now())
-            OR (s.next_retry_at IS NULL AND (c.last_failed_crm = :crm AND c.next_retry_at IS NOT NULL) IS NOT TRUE)
-        )""",
-            "left_behind": f"""({sync} = 'Processing'
-            OR ({processing} = 'Processing' AND {sync} IN ('Selected', 'Queued', 'Complete', 'Error')))
+        AND ({wish} OR {waiting} AND (
+            s.next_retry_at <= now() OR (c.last_failed_crm = :crm AND c.next_retry_at <= now()) OR NOT ({time_known})
+        ))""",
+            "left_behind": f"""{predicate(Meaning.HELD, sync, processing)}
         AND NOT EXISTS (
             SELECT FROM crm_sync s WHERE s.contact_id = c.id AND s.crm = :crm AND s.lease_id IS NOT NULL
         )""",
             # The answer's lease is still the contact's own. (Not "=": that invites the planner to look up the lease.)
             "owner": "s.contact_id = a.contact_id AND s.crm = a.crm AND s.lease_id IS NOT DISTINCT FROM a.lease_id",
+            # A late success of a former lease met this one (no fingerprint), which had taken a contact at rest.
+            "fenced_at_rest": (
+                "s.claimed_fingerprint IS NULL AND s.prior_sync_status IN ('Complete', 'Error') "
+                "AND s.prior_processing_status IS DISTINCT FROM 'Queued'"
+            ),
             "release_lease": (
                 "lease_id = NULL, leased_until = NULL, run_id = NULL, "
                 "prior_sync_status = NULL, prior_processing_status = NULL, claimed_fingerprint = NULL"

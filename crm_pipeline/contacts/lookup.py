@@ -10,7 +10,10 @@ from sqlalchemy import Connection, text
 
 from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.database.engine import Database
-from crm_pipeline.errors import UnknownContact
+from crm_pipeline.database.present import required_columns
+from crm_pipeline.errors import DatabaseFailure, UnknownContact, UsageError
+
+NOT_NULL_VIOLATION = "23502"
 
 
 class Contacts:
@@ -33,13 +36,26 @@ class Contacts:
         return [row.id for row in self._look_up(names)]
 
     def add(self, email: str, name: str | None = None, phone_number: str | None = None) -> UUID:
-        """Insert one contact, wanted by no CRM yet."""
-        contact_id: UUID = self.database.run(
-            lambda connection: connection.execute(
-                text("INSERT INTO contacts (email, name, phone_number) VALUES (:email, :name, :phone) RETURNING id"),
-                {"email": email, "name": name, "phone": phone_number},
-            ).scalar_one()
+        """Insert one contact, wanted by no CRM yet. What is not given keeps the table's default.
+
+        Raises UsageError naming the columns that an application's table must have filled, when there are others.
+        """
+        values = {"email": email, "name": name, "phone_number": phone_number}
+        values = {column: value for column, value in values.items() if value is not None}
+        insert = text(
+            f"INSERT INTO contacts ({', '.join(values)}) "  # noqa: S608 (own names)
+            f"VALUES (:{', :'.join(values)}) RETURNING id"
         )
+        try:
+            contact_id: UUID = self.database.run(lambda connection: connection.execute(insert, values).scalar_one())
+        except DatabaseFailure as failure:
+            if failure.sqlstate != NOT_NULL_VIOLATION:
+                raise
+            columns = [column for column in self.database.run(required_columns) if column not in values]
+            raise UsageError(
+                f"A contact of this database must have a value in {', '.join(columns) or 'some column'}, which cannot "
+                "be given here: insert it through the application or with SQL, then select it."
+            ) from None
         return contact_id
 
     def statuses(self, columns: CrmColumns, ids: Sequence[UUID]) -> list[Any]:

@@ -17,11 +17,14 @@ from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.statements import Statements
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import Batch, Contact, JournalEntry, QueuedContact, WriteBackCounts
+from crm_pipeline.redaction import storable
 
 ALONE_AT_CRASHES = 2
 GIVE_UP_AT_CRASHES = 5
-WRITE_BACK_TRIES = 3
-LEASES_AT_ONCE = 1000
+TRIES = 3
+PAUSE_BETWEEN_TRIES_SECONDS = 0.1
+AT_ONCE = 1000
+"""Contacts that one transaction promotes, takes back or reaps at most."""
 INTERVENTIONS = ("fenced", "overruled", "edited")
 EVENTS_OF_OUTCOME = {
     "synced": ("synced",),
@@ -84,12 +87,7 @@ class Queue:
 
     def left_behind(self) -> bool:
         """Is there a Processing status without a lease? Scans the table."""
-
-        def scan(connection: Connection) -> bool:
-            connection.execute(self.statements("allow_scan", "queries"))
-            return bool(connection.execute(self.statements("left_behind", "queries"), {"crm": self.crm}).scalar_one())
-
-        return self.database.run(scan)
+        return bool(self._left_behind(limit=1))
 
     def holds_lease(self, run_id: str) -> bool:
         """Does this run hold a lease that is not over?"""
@@ -100,27 +98,37 @@ class Queue:
 
     def promote(self) -> int:
         """Backoff over, or a wish written with one column -> due. Returns how many."""
-
-        def some(connection: Connection) -> int:
-            self._lock_claims(connection)
-            return len(self._ids(connection, "promote", limit=LEASES_AT_ONCE))
-
-        return self._until_short(some)
+        promoted = 0
+        last: str | None = None
+        while True:
+            ids = self._between_claims("promote", limit=AT_ONCE, after=last)
+            promoted += len(ids)
+            if len(ids) < AT_ONCE:
+                return promoted
+            last = str(max(ids))
 
     def take_back(self, always: bool = False) -> int:
-        """Processing without a lease -> due. At most every 5 minutes, unless `always`. Returns how many."""
+        """Processing without a lease -> due. At most every 5 minutes, unless `always`. Returns how many.
 
-        def scan(connection: Connection) -> int:
-            self._lock_claims(connection)
-            connection.execute(self.statements("allow_scan", "queries"))
-            return len(self._ids(connection, "take_back", always=always))
-
-        return self.database.run(scan)
+        The scan locks nothing, so that neither claims nor the gate wait for it; only what it found is then locked.
+        """
+        turn = self.database.run(
+            lambda connection: connection.execute(self.statements("take_turn", "queries"), {"crm": self.crm}).all()
+        )
+        if not (turn or always):
+            return 0
+        found = _texts(self._left_behind())
+        return sum(
+            len(self._between_claims("take_back", ids=found[start : start + AT_ONCE]))
+            for start in range(0, len(found), AT_ONCE)
+        )
 
     def list_due(self, limit: int) -> list[QueuedContact]:
         """What is due, oldest change first. Takes no lock: two runs may list the same ids."""
         rows = self.database.run(
-            lambda connection: connection.execute(self.statements("list_due"), {"crm": self.crm, "limit": limit}).all()
+            lambda connection: connection.execute(
+                self.statements("list_due", "queries"), {"crm": self.crm, "limit": limit}
+            ).all()
         )
         return [QueuedContact(row.id, row.email_key, row.crashes) for row in rows]
 
@@ -130,7 +138,7 @@ class Queue:
         """Take what is still due of `ids` under a lease, in one short transaction.
 
         Called again with the same lease (a repeated step, a lost answer to COMMIT) it returns what is still under that
-        lease and not journalled, and claims nothing new.
+        lease, not journalled and written by nobody meanwhile, and claims nothing new.
         """
         started = time.monotonic()
 
@@ -148,7 +156,10 @@ class Queue:
         return Batch(lease_id, contacts, seconds_left - (time.monotonic() - started))
 
     def journal(self, lease_id: UUID, run_id: str, entries: Sequence[JournalEntry]) -> int:
-        """Append outcomes to `crm_attempts`; returns how many were new. Deleted contacts are skipped."""
+        """Append outcomes to `crm_attempts`; returns how many were new. Deleted contacts are skipped.
+
+        What a CRM answered may hold anything: NUL and lone surrogates are removed, an error is cut at 500 characters.
+        """
         if not entries:
             return 0
         outcomes = [entry.outcome for entry in entries]
@@ -162,11 +173,11 @@ class Queue:
             "durations": [outcome.duration_ms for outcome in outcomes],
             "outcomes": [outcome.kind.value for outcome in outcomes],
             "http_statuses": [outcome.http_status for outcome in outcomes],
-            "codes": [outcome.code for outcome in outcomes],
-            "errors": [outcome.error for outcome in outcomes],
-            "external_ids": [outcome.external_id for outcome in outcomes],
-            "request_ids": [outcome.request_id for outcome in outcomes],
-            "notes": [outcome.note for outcome in outcomes],
+            "codes": _storable([outcome.code for outcome in outcomes]),
+            "errors": _storable([outcome.error for outcome in outcomes]),
+            "external_ids": _storable([outcome.external_id for outcome in outcomes]),
+            "request_ids": _storable([outcome.request_id for outcome in outcomes]),
+            "notes": _storable([outcome.note for outcome in outcomes]),
         }
         return self.database.run(
             lambda connection: len(connection.execute(self.statements("journal", "queries"), values).all())
@@ -176,18 +187,19 @@ class Queue:
 
     def write_back(self, lease_id: UUID) -> WriteBackCounts:
         """Turn this lease's journalled answers into statuses. What others hold locked is left to the reaper."""
-        total = WriteBackCounts()
-        for _ in range(WRITE_BACK_TRIES):
-            done, pending = self.database.run(lambda connection: self._write_back(connection, lease_id))
-            total += done
-            if not pending:
-                break
-        return total
+        return _tried(lambda: self._write_back(lease_id))
 
     def release(self, lease_id: UUID, reason: str) -> WriteBackCounts:
         """Apply what was journalled under this lease; give the rest back to its prior statuses, no attempt counted."""
-        applied = self.write_back(lease_id)
-        return applied + self._end_leases("lock_lease", {"lease_id": str(lease_id)}, reason, crashed=False)
+        lease = {"lease_id": str(lease_id)}
+
+        def rest() -> tuple[WriteBackCounts, bool]:
+            counts = self._end_leases("lock_lease", lease, reason, crashed=False)
+            return counts, self.database.run(
+                lambda connection: bool(connection.execute(self.statements("is_held", "queries"), lease).scalar_one())
+            )
+
+        return self.write_back(lease_id) + _tried(rest)
 
     def reap(self) -> WriteBackCounts:
         """End leases that are over: apply what was journalled; for the rest crashes + 1. Many may reap at once."""
@@ -197,7 +209,7 @@ class Queue:
                 connection.execute(self.statements("strays", "queries"), {"crm": self.crm}).scalars().all()
             )
         ):
-            reaped += self.write_back(lease_id)
+            reaped += self._write_back(lease_id)[0]
         return reaped
 
     def give_back(self, run_id: str, reason: str, crashed: bool) -> WriteBackCounts:
@@ -206,13 +218,18 @@ class Queue:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
-    def _write_back(self, connection: Connection, lease_id: UUID) -> tuple[WriteBackCounts, bool]:
+    def _write_back(self, lease_id: UUID) -> tuple[WriteBackCounts, bool]:
+        """What was done, and whether answers are left that others hold locked."""
         lease = {"crm": self.crm, "lease_id": str(lease_id)}
-        answers = connection.execute(self.statements("lock_journalled"), lease).all()
-        counts = self._apply(connection, answers)
-        if answers:
-            return counts, answers[0].pending > len(answers)
-        return counts, bool(connection.execute(self.statements("is_pending", "queries"), lease).scalar_one())
+
+        def work(connection: Connection) -> tuple[WriteBackCounts, bool]:
+            answers = connection.execute(self.statements("lock_journalled", "queries"), lease).all()
+            counts = self._apply(connection, answers)
+            if answers:
+                return counts, answers[0].pending > len(answers)
+            return counts, bool(connection.execute(self.statements("is_pending", "queries"), lease).scalar_one())
+
+        return self.database.run(work)
 
     def _apply(self, connection: Connection, answers: Sequence[Any]) -> WriteBackCounts:
         """Apply pending answers (id, outcome) of contacts that this transaction has locked."""
@@ -233,7 +250,8 @@ class Queue:
         total = WriteBackCounts()
 
         def some(connection: Connection) -> tuple[WriteBackCounts, int]:
-            locked = connection.execute(self.statements(lock), {"crm": self.crm, "limit": LEASES_AT_ONCE} | which).all()
+            values = {"crm": self.crm, "limit": AT_ONCE} | which
+            locked = connection.execute(self.statements(lock, "queries"), values).all()
             contact_ids, lease_ids = [row.contact_id for row in locked], [row.lease_id for row in locked]
             if not locked:
                 return WriteBackCounts(), 0
@@ -252,16 +270,26 @@ class Queue:
         while True:
             counts, locked = self.database.run(some)
             total += counts
-            if locked < LEASES_AT_ONCE:
+            if locked < AT_ONCE:
                 return total
 
-    def _until_short(self, some: Callable[[Connection], int]) -> int:
-        total = 0
-        while True:
-            done = self.database.run(some)
-            total += done
-            if done < LEASES_AT_ONCE:
-                return total
+    def _left_behind(self, limit: int | None = None) -> Sequence[UUID]:
+        def scan(connection: Connection) -> Sequence[UUID]:
+            connection.execute(self.statements("allow_scan", "queries"))
+            values = {"crm": self.crm, "limit": limit}
+            return connection.execute(self.statements("left_behind", "queries"), values).scalars().all()
+
+        return self.database.run(scan)
+
+    def _between_claims(self, event: str, **values: Any) -> Sequence[UUID]:
+        """Run an event that must not meet a claim, in a transaction of its own."""
+
+        def work(connection: Connection) -> Sequence[UUID]:
+            self._lock_claims(connection)
+            connection.execute(self.statements("in_order", "queries"))
+            return self._ids(connection, event, **values)
+
+        return self.database.run(work)
 
     def _lock_claims(self, connection: Connection) -> None:
         connection.execute(self.statements("lock_claims", "queries"), {"crm": self.crm})
@@ -272,6 +300,22 @@ class Queue:
 
 def _texts(ids: Sequence[UUID]) -> list[str]:
     return [str(an_id) for an_id in ids]
+
+
+def _storable(texts: Sequence[str | None]) -> list[str | None]:
+    return [None if one is None else storable(one) for one in texts]
+
+
+def _tried(some: Callable[[], tuple[WriteBackCounts, bool]]) -> WriteBackCounts:
+    """Add up the counts of `some()`, called up to 3 times while it says that others hold a part locked."""
+    total, locked = some()
+    for _ in range(TRIES - 1):
+        if not locked:
+            break
+        time.sleep(PAUSE_BETWEEN_TRIES_SECONDS)  # people's transactions are short
+        counts, locked = some()
+        total += counts
+    return total
 
 
 def _contact(row: Any) -> Contact:

@@ -144,8 +144,6 @@ class Brevo:
         self.limits = Limits(total_seconds=self._transport.total_seconds)
         self.target = urlsplit(settings.api_base_url).netloc
         self.identity = sha256(f"{key}\n{settings.api_base_url}".encode()).hexdigest()
-        self.check_requests = 1 if settings.list_id is None else 2
-        """How many requests `check()` makes at most."""
         self._answers = AnswerTable(
             SPEC,
             self.target,

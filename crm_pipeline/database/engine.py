@@ -46,6 +46,11 @@ def psycopg2_url(url: str) -> URL:
     return parsed.set(drivername="postgresql+psycopg2", query=query)
 
 
+def address(url: URL) -> str:
+    """The URL as other programs take it, its password included: not for people's eyes."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
 def where(url: URL) -> str:
     """Host, port and database for people; never the password."""
     host = url.host or url.query.get("host") or "the local socket"
@@ -104,7 +109,7 @@ class Database:
             return done
         except DBAPIError as error:
             # The server's DETAIL line may quote a row: only the first line leaves this module.
-            raise DatabaseFailure(_first_line(error), getattr(error.orig, "pgcode", None)) from None
+            raise DatabaseFailure(first_line(error), getattr(error.orig, "pgcode", None)) from None
 
     def ping(self, variable: str = "DATABASE_URL") -> None:
         """Raise DatabaseUnreachable, within 10 s, when there is no connection."""
@@ -116,7 +121,7 @@ class Database:
             seconds = time.monotonic() - started
             raise DatabaseUnreachable(
                 f"No connection to the database of {variable} ({where(self.url)}) after {seconds:.0f} s: "
-                f"{_first_line(error)}. Is the server running, and is the address right?"
+                f"{first_line(error)}. Is the server running, and is the address right?"
             ) from None
 
     @property
@@ -143,9 +148,10 @@ class Database:
         no_connection = state is None and isinstance(error, OperationalError)
         repeat = error.connection_invalidated or no_connection or state in REPEATABLE or (state or "").startswith("08")
         if repeat:
-            logger.warning("Database: %s; trying the transaction again", _first_line(error))
+            logger.warning("Database: %s; trying the transaction again", first_line(error))
         return repeat
 
 
-def _first_line(error: DBAPIError) -> str:
+def first_line(error: DBAPIError) -> str:
+    """What the server said, without the lines that may quote a row."""
     return (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")

@@ -3,8 +3,11 @@
 UPDATE crm_gate
 SET paused_until = CASE
         WHEN cause_kind = 'closed' AND paused_until > clock_timestamp() THEN paused_until
-        ELSE clock_timestamp()
-            + least(:first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter, :longest_seconds) * interval '1 second'
+        ELSE greatest(
+            paused_until,  -- the CRM may have asked for more
+            clock_timestamp()
+                + least(:first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter, :longest_seconds) * interval '1 second'
+        )
     END,
     pauses_in_a_row = CASE
         WHEN cause_kind = 'closed' AND paused_until > clock_timestamp() THEN pauses_in_a_row ELSE pauses_in_a_row + 1
@@ -13,3 +16,4 @@ SET paused_until = CASE
     cause_kind = 'closed',
     checked_at = NULL
 WHERE crm = :crm
+RETURNING failures_in_a_row

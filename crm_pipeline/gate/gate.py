@@ -18,6 +18,11 @@ FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0
 UNNAMED_THROTTLE_SECONDS = 5.0
 CHECK_EVERY_SECONDS = 3600.0
+DEFAULT_SENTENCES = {
+    NewsKind.UNAVAILABLE: "the CRM does not answer",
+    NewsKind.CLOSED: "the CRM refuses this account",
+    NewsKind.THROTTLED: "the CRM asked for a pause",
+}
 
 
 @cache
@@ -72,6 +77,7 @@ class Reservation:
     cause: str | None
     cause_kind: NewsKind | None
     failures_in_a_row: int
+    pauses_in_a_row: int
 
 
 class Gate:
@@ -115,29 +121,27 @@ class Gate:
         row = rows[0]
         kind = NewsKind(row.cause_kind) if row.cause_kind else None
         if row.paused_seconds:
-            return Reservation((), row.paused_seconds, row.cause, kind, row.failures_in_a_row)
+            n = 0
         delays = tuple(row.first_delay_seconds + i / row.rate_per_second for i in range(n))
-        return Reservation(delays, 0.0, row.cause, kind, row.failures_in_a_row)
+        return Reservation(delays, row.paused_seconds, row.cause, kind, row.failures_in_a_row, row.pauses_in_a_row)
 
     def tell(self, news: News) -> int:
-        """What a request taught. Returns the length of the row of failures that this one ends or continues."""
+        """What a request taught. Returns the length of the row of failures as it stands now."""
+        values: dict[str, Any] = {}
         if news.kind is NewsKind.UNAVAILABLE:
-            rows = self._rows(
-                "unavailable",
-                sentence=news.sentence or "the CRM does not answer",
-                seconds=news.pause_seconds,
-                threshold=FAILURES_BEFORE_PAUSE,
-                **_growing_pause(),
-            )
-            return int(rows[0].failures_in_a_row) if rows else 0
-        if news.kind is NewsKind.WELL:
-            self._run("well")
+            values = {"seconds": news.pause_seconds, "threshold": FAILURES_BEFORE_PAUSE, **_growing_pause()}
         elif news.kind is NewsKind.CLOSED:
-            self._run("closed", sentence=news.sentence or "the CRM refuses this account", **_growing_pause())
-        else:
-            seconds = news.pause_seconds if news.pause_seconds is not None else UNNAMED_THROTTLE_SECONDS * _jitter()
-            self._run("throttled", sentence=news.sentence or "the CRM asked for a pause", seconds=seconds)
-        return 0
+            values = _growing_pause()
+        elif news.kind is NewsKind.THROTTLED:
+            seconds = news.pause_seconds
+            values = {"seconds": UNNAMED_THROTTLE_SECONDS * _jitter() if seconds is None else seconds}
+        if news.kind is not NewsKind.WELL:
+            values["sentence"] = news.sentence or DEFAULT_SENTENCES[news.kind]
+        rows = self._rows(news.kind.value, **values)
+        if not rows:  # lost: made anew, for the news must not be lost with it
+            self.begin()
+            rows = self._rows(news.kind.value, **values)
+        return int(rows[0].failures_in_a_row)
 
     def tell_check(self, result: CheckResult) -> None:
         """What `check()` found: a pass opens the gate, anything else is told as the news it is."""

@@ -36,7 +36,8 @@ class Pacer:
         self._monotonic = monotonic
         self._slots: deque[float] = deque()
         self._lock = threading.Lock()
-        self._failures_told = False  # by any process
+        self._trouble = False  # failures or pauses, told by any process, that the next good answer ends
+        self._bad_news = 0
         self._ended: str | None = None
 
     def wait(self, latest: float) -> str | None:
@@ -46,6 +47,7 @@ class Pacer:
                 return "the run is being stopped"
             if self._ended is not None:
                 return self._ended
+            known = self._bad_news
             slot, pause = self._take()
             now = self._monotonic()
             if pause is not None:
@@ -61,20 +63,32 @@ class Pacer:
                 self._stop.wait(slot - now)
             if self._stop.is_set() or self._ended is not None:
                 continue
+            if (self._bad_news != known or slot - now > CHUNK_SECONDS) and self._paused_meanwhile():
+                continue
             if self._monotonic() - slot <= STALE_SECONDS:
                 return None
             # This process was stalled: its slot belongs to the past, and others have sent since.
 
     def tell(self, news: News) -> int:
-        """Tell the gate. A good answer is written only when there is a failure to end: that saves a statement each."""
-        if news.kind is NewsKind.WELL and not self._failures_told:
+        """Tell the gate. A good answer is written only when there is trouble to end: that saves a statement each."""
+        if news.kind is NewsKind.WELL and not self._trouble:
             return 0
-        self._failures_told = news.kind is NewsKind.UNAVAILABLE
-        failures = self._gate.tell(news)
-        if news.kind is not NewsKind.WELL:
-            with self._lock:
-                self._slots.clear()  # the next sender asks the gate, and learns of the pause
+        self._trouble = news.kind is NewsKind.UNAVAILABLE
+        if news.kind is NewsKind.WELL:
+            return self._gate.tell(news)
+        with self._lock:  # nobody takes a slot before the gate knows
+            failures = self._gate.tell(news)
+            self._bad_news += 1
+            self._slots.clear()  # the next sender asks the gate, and learns of the pause
         return failures
+
+    def _paused_meanwhile(self) -> bool:
+        """Did a pause begin while a slot was waited for? Then it and all others in hand are given up."""
+        if not self._gate.state().paused:
+            return False
+        with self._lock:
+            self._slots.clear()
+        return True
 
     def _take(self) -> tuple[float, tuple[str | None, float] | None]:
         """A slot, or (reason to end or None to wait, seconds)."""
@@ -84,7 +98,8 @@ class Pacer:
             wanted = max(1, min(int(self._gate.rate_per_second * CHUNK_SECONDS), self._left))
             asked = self._monotonic()
             reservation = self._gate.reserve(wanted)
-            self._failures_told = self._failures_told or reservation.failures_in_a_row > 0
+            trouble = reservation.failures_in_a_row + reservation.pauses_in_a_row > 0
+            self._trouble = self._trouble or trouble
             if reservation.delays:
                 self._left = max(0, self._left - wanted)
                 # Counted from before the statement: waiting for its answer does not push the slots back.

@@ -12,7 +12,7 @@ SET next_slot_at = CASE
 WHERE crm = :crm
 RETURNING
     least(greatest(extract(epoch FROM paused_until - clock_timestamp()), 0), 3600)::double precision AS paused_seconds,
-    cause, cause_kind, failures_in_a_row,
+    cause, cause_kind, failures_in_a_row, pauses_in_a_row,
     extract(epoch FROM next_slot_at - :n * interval '1 second' / rate_per_second - clock_timestamp())
         ::double precision AS first_delay_seconds,
     rate_per_second

@@ -4,3 +4,4 @@ SET paused_until = greatest(paused_until, clock_timestamp() + least(:seconds, 36
     cause = CASE WHEN cause_kind = 'closed' THEN cause ELSE :sentence END,
     cause_kind = CASE WHEN cause_kind = 'closed' THEN cause_kind ELSE 'throttled' END
 WHERE crm = :crm
+RETURNING failures_in_a_row

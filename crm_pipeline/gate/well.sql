@@ -5,3 +5,4 @@ SET failures_in_a_row = 0, pauses_in_a_row = 0,
     cause_kind = CASE WHEN paused_until > clock_timestamp() THEN cause_kind END,
     paused_until = CASE WHEN paused_until > clock_timestamp() THEN paused_until END
 WHERE crm = :crm
+RETURNING failures_in_a_row

@@ -14,6 +14,10 @@ from starlette.responses import Response
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # all but ASCII is escaped, lone surrogates too
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
 class Call:
     """One request, its body read."""
 
@@ -39,7 +43,7 @@ class Call:
     def json(self) -> Any:
         """The body as JSON; raises ValueError when it is none."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_refuse)
         except RecursionError:
             raise ValueError("nested too deeply") from None
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from crm_pipeline.sandbox.account import Account, StoredContact
+from crm_pipeline.sandbox.calls import Reply
 
 SHOWN = 100
 
@@ -27,9 +29,9 @@ def page_routes(accounts: Sequence[Account]) -> list[Route]:
     async def page(_: Request) -> HTMLResponse:
         return HTMLResponse(_html(), headers={"Content-Security-Policy": "default-src 'self' 'unsafe-inline'"})
 
-    async def contacts(request: Request) -> JSONResponse:
+    async def contacts(request: Request) -> Response:
         words = request.query_params.get("q", "").lower().split()
-        return JSONResponse({"accounts": [_account(account, words) for account in accounts]})
+        return Reply(200, {"accounts": [_account(account, words) for account in accounts]}).response({})
 
     return [Route("/", page), Route("/contacts.json", contacts)]
 
@@ -49,7 +51,7 @@ def _account(account: Account, words: Sequence[str]) -> dict[str, Any]:
 
 
 def _has(account: Account, contact: StoredContact, words: Sequence[str]) -> bool:
-    values = [contact.email, *map(str, contact.attributes.values()), *_lists(account, contact)]
+    values = [contact.email, *map(_text, contact.attributes.values()), *_lists(account, contact)]
     text = "\n".join(values).lower()
     return all(word in text for word in words)
 
@@ -58,11 +60,15 @@ def _contact(account: Account, contact: StoredContact) -> dict[str, Any]:
     return {
         "id": contact.id,
         "email": contact.email,
-        "attributes": {name: str(value) for name, value in sorted(contact.attributes.items())},
+        "attributes": {name: _text(value) for name, value in contact.attributes.items()},
         "lists": _lists(account, contact),
         "created": contact.created_at.isoformat(timespec="seconds"),
         "modified": contact.modified_at.isoformat(timespec="seconds"),
     }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _lists(account: Account, contact: StoredContact) -> list[str]:

@@ -44,6 +44,7 @@ class SandboxServer:
         self._api_key = api_key
         self._host, self._port = host, port
         self._state_dir = state_dir
+        self._file: StateFile | None = None
         self._accounts: dict[str, Account] = {}
 
     @property
@@ -60,10 +61,13 @@ class SandboxServer:
         listener = _listener(self._host, self._port)
         try:
             self._port = listener.getsockname()[1]
-            self._file = None if self._state_dir is None else StateFile(self._state_dir)
+            if self._state_dir is not None:
+                self._file = StateFile(self._state_dir)
             self._accounts = self._restored()
         except BaseException:
             listener.close()
+            if self._file is not None:
+                self._file.close()
             raise
         apps = [Mount(spec.path, spec.app(self._accounts[name])) for name, spec in SANDBOXES.items()]
         app = Router([*page_routes(list(self._accounts.values())), *apps], redirect_slashes=False)

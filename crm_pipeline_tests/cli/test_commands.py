@@ -221,3 +221,19 @@ def test_up_refuses_a_database_that_was_never_upgraded(
     said = run("up")
     assert said.code == 2
     assert "crm-pipeline db upgrade" in said.err
+
+
+def test_psql_gets_the_password_in_its_environment_and_not_among_its_arguments(
+    database: Database, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def start(_: str, arguments: list[str], environment: dict[str, str]) -> None:
+        started.append((arguments, environment))
+
+    monkeypatch.setenv("DATABASE_URL", database.url.set(password="s3cret").render_as_string(hide_password=False))
+    monkeypatch.setattr(os, "execve", start)
+    assert run("db", "shell").code == 0
+    ((arguments, environment),) = started
+    assert "s3cret" not in " ".join(arguments)
+    assert environment["PGPASSWORD"] == "s3cret"

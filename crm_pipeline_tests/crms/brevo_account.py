@@ -34,8 +34,8 @@ CREATED = (201, b'{"id":4711}', "sib-request-id: r-815\r\n")
 
 
 @contextmanager
-def connected(url: str, **settings: Any) -> Iterator[Brevo]:
-    brevo = Brevo(BrevoSettings(**{"api_key": SecretStr(KEY), "api_base_url": url, **settings}), threads=2)
+def connected(url: str, threads: int = 2, **settings: Any) -> Iterator[Brevo]:
+    brevo = Brevo(BrevoSettings(**{"api_key": SecretStr(KEY), "api_base_url": url, **settings}), threads)
     try:
         yield brevo
     finally:

@@ -6,7 +6,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_pipeline.crms.answers import pause_seconds
@@ -79,6 +79,7 @@ HEADERS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(value=st.none() | HEADERS, server_date=st.none() | HEADERS)
 def test_any_header_names_no_pause_or_one_between_a_second_and_an_hour(
     value: str | None, server_date: str | None
@@ -87,6 +88,7 @@ def test_any_header_names_no_pause_or_one_between_a_second_and_an_hour(
     assert pause is None or 1 <= pause <= 3600
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3600))
 def test_a_number_of_seconds_and_the_date_that_is_so_far_away_mean_the_same(seconds: int) -> None:
     start = 1_790_000_000

@@ -9,6 +9,7 @@ import pytest
 from crm_pipeline.database.catalog import check_schema
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.migrations.crms import CRMS
+from crm_pipeline.database.present import VERSION_TABLE
 from crm_pipeline.database.upgrade import current_version, newest_version, upgrade
 from crm_pipeline.errors import SchemaError
 from crm_pipeline_tests.database.application import PLAIN, WITH_CRM, catalogue
@@ -88,6 +89,22 @@ def test_our_tables_stand_beside_contacts_wherever_the_search_path_finds_it(empt
     check_schema(database, "brevo", "brevo_contact_id")
     assert sql(empty, "SELECT 1 FROM pg_tables WHERE schemaname = 'first'") == []
     assert upgrade(database) == (newest_version(), newest_version())
+    database.dispose()
+
+
+def test_a_pipeline_in_another_schema_of_the_search_path_is_left_alone(empty: Database) -> None:
+    upgrade(empty)
+    before = catalogue(empty)
+    sql(empty, f"CREATE SCHEMA first; SET LOCAL search_path = first; {PLAIN}")
+    sql(empty, f"ALTER DATABASE {empty.url.database} SET search_path = first, public")
+    database = Database(empty.url)
+    assert upgrade(database) == (None, newest_version())
+    check_schema(database, "brevo", "brevo_contact_id")
+    tables = sql(empty, "SELECT tablename FROM pg_tables WHERE schemaname = 'first'")
+    assert {row.tablename for row in tables} == {"contacts", "crm_sync", "crm_attempts", "crm_gate", VERSION_TABLE}
+    public = Database(empty.url, schema="public")
+    assert catalogue(public) == before
+    public.dispose()
     database.dispose()
 
 

@@ -10,10 +10,13 @@ import pytest
 from dagster import DagsterInstance, Definitions, ExecuteInProcessResult, SensorDefinition
 
 from crm_pipeline import definitions
+from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline, connect
+from crm_pipeline_tests.orchestration.live import Dagster, running_dagster
+from crm_pipeline_tests.support.postgres import cloned
 from crm_pipeline_tests.support.sandbox import KEY
 
 
@@ -73,3 +76,15 @@ def sync(defs: Definitions, instance: DagsterInstance) -> Callable[..., ExecuteI
 @pytest.fixture
 def sensor(defs: Definitions) -> Callable[[str], SensorDefinition]:
     return lambda name: defs.get_repository_def().get_sensor_def(name)
+
+
+@pytest.fixture
+def dagster_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    with cloned(postgres, template="template0") as url:
+        yield url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def dagster(dagster_database: str, environment: dict[str, str], tmp_path: Path) -> Iterator[Dagster]:
+    with running_dagster(tmp_path / "home", {**environment, "DAGSTER_DATABASE_URL": dagster_database}) as dagster:
+        yield dagster

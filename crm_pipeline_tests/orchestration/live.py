@@ -134,15 +134,39 @@ class Dagster:
             )["scheduleOrError"]["scheduleState"]["ticks"]
         )
 
-    def instigators(self) -> dict[str, str]:
-        """Each schedule and sensor: RUNNING or STOPPED."""
+    def instigators(self) -> dict[str, Any]:
+        """id and status (RUNNING, STOPPED) of each schedule and sensor."""
         (repository,) = self.ask(
             """{repositoriesOrError {... on RepositoryConnection {nodes {
-                schedules {name scheduleState {status}} sensors {name sensorState {status}}}}}}"""
+                schedules {name scheduleState {id status}} sensors {name sensorState {id status}}}}}}"""
         )["repositoriesOrError"]["nodes"]
-        return {one["name"]: one["scheduleState"]["status"] for one in repository["schedules"]} | {
-            one["name"]: one["sensorState"]["status"] for one in repository["sensors"]
+        return {one["name"]: one["scheduleState"] for one in repository["schedules"]} | {
+            one["name"]: one["sensorState"] for one in repository["sensors"]
         }
+
+    def stop_sensor(self, sensor: str) -> None:
+        """Switch it off, as in the UI."""
+        self._switch("stopSensor", self.instigators()[sensor]["id"])
+
+    def start_sensor(self, sensor: str) -> None:
+        """Switch it on."""
+        answer = self.ask(
+            """mutation($s: SensorSelector!) {startSensor(sensorSelector: $s) {__typename}}""",
+            s={
+                "repositoryLocationName": "crm_pipeline",
+                "repositoryName": "__repository__",
+                "sensorName": sensor,
+            },
+        )["startSensor"]
+        assert answer["__typename"] == "Sensor", answer
+
+    def stop_schedule(self, schedule: str) -> None:
+        """Switch it off, as in the UI."""
+        self._switch("stopRunningSchedule", self.instigators()[schedule]["id"])
+
+    def _switch(self, mutation: str, state_id: str) -> None:
+        answer = self.ask(f"mutation($id: String!) {{{mutation}(id: $id) {{__typename}}}}", id=state_id)[mutation]
+        assert "Error" not in answer["__typename"], answer
 
     def run_process(self, run_id: str) -> psutil.Process:
         """The process that executes a run: its pid stands in the run's log."""

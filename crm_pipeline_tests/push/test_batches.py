@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crm_pipeline.model import QueuedContact
@@ -18,6 +18,7 @@ contacts = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(due=st.lists(contacts, max_size=80), size=st.integers(1, 12))
 def test_a_batch_never_holds_one_address_twice_and_no_contact_is_dropped(due: list[QueuedContact], size: int) -> None:
     batches = into_batches(due, size)

@@ -95,13 +95,33 @@ def test_a_phone_number_of_another_contact_refuses_the_whole_upsert(ask: Ask, ac
     assert kept.attributes == {"FIRSTNAME": "Ann"}
 
 
+def test_a_new_address_with_the_phone_number_of_another_contact_leaves_that_contact_alone(
+    ask: Ask, account: Account
+) -> None:
+    upsert(ask, "bob@example.com", SMS="33612345678", FIRSTNAME="Bob")
+    answer = upsert(ask, "ann@example.com", SMS="33612345678", FIRSTNAME="Ann")
+    assert refusal(answer)[:2] == (400, "duplicate_parameter")
+    assert answer.json()["metadata"] == {"duplicate_identifiers": ["SMS"]}
+    (bob,) = account.contacts()
+    assert (bob.email, bob.attributes["FIRSTNAME"]) == ("bob@example.com", "Bob")
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_an_empty_value_clears_nothing(ask: Ask, account: Account, nothing: str | None) -> None:
+    upsert(ask, "ann@example.com", FIRSTNAME="Ann", SMS="33612345678")
+    assert upsert(ask, "ann@example.com", FIRSTNAME=nothing, SMS=nothing).status_code == 204
+    contact = account.contact("ann@example.com")
+    assert contact is not None
+    assert contact.attributes == {"FIRSTNAME": "Ann", "SMS": "33612345678"}
+
+
 def test_a_list_that_does_not_exist_refuses_the_contact(ask: Ask, account: Account) -> None:
     answer = ask("POST", "/contacts", {"email": "ann@example.com", "listIds": [99]})
     assert answer.status_code == 400
     assert account.contacts() == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"", b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"", b"\xff", b"[" * 100_000, b'{"email": NaN}'])
 def test_a_body_that_is_no_object_is_refused(ask: Ask, body: bytes) -> None:
     answer = ask("POST", "/contacts", data=body)
     assert answer.status_code == 400
@@ -160,6 +180,55 @@ def test_a_new_attribute_keeps_its_values(ask: Ask, account: Account) -> None:
     contact = account.contact("ann@example.com")
     assert contact is not None
     assert contact.attributes == {"SCORE": 1.5}
+
+
+def test_a_number_that_json_cannot_carry_is_dropped(ask: Ask, account: Account) -> None:
+    ask("POST", "/contacts/attributes/normal/SCORE", {"type": "float"})
+    answer = ask("POST", "/contacts", data=b'{"email": "ann@example.com", "attributes": {"SCORE": 1e999}}')
+    assert answer.status_code == 201
+    assert ask("GET", "/contacts/1").json()["attributes"] == {}
+
+
+def test_an_attribute_with_options_keeps_those_alone(ask: Ask, account: Account) -> None:
+    size = {"enumeration": [{"value": 1, "label": "Small"}, {"value": 2, "label": "Large"}]}
+    assert ask("POST", "/contacts/attributes/category/SIZE", size).status_code == 201
+    topics = {"type": "multiple-choice", "multiCategoryOptions": ["Cats", "Dogs"]}
+    assert ask("POST", "/contacts/attributes/normal/TOPICS", topics).status_code == 201
+    upsert(ask, "ann@example.com", SIZE=2, TOPICS=["Cats"])
+    upsert(ask, "ann@example.com", SIZE=3, TOPICS=["Cats", "Birds"])
+    contact = account.contact("ann@example.com")
+    assert contact is not None
+    assert contact.attributes == {"SIZE": 2, "TOPICS": ["Cats"]}
+
+
+@pytest.mark.parametrize(
+    ("attribute", "definition"),
+    [
+        ("normal/SCORE", {"type": "number"}),
+        ("normal/SCORE", {}),
+        ("normal/TOPICS", {"type": "multiple-choice", "multiCategoryOptions": "Cats"}),
+        ("normal/TOPICS", {"type": "multiple-choice", "multiCategoryOptions": [1]}),
+        ("category/SIZE", {"enumeration": [1]}),
+        ("category/SIZE", {"enumeration": [{"value": 1}]}),
+        ("other/SIZE", {"type": "text"}),
+    ],
+)
+def test_an_attribute_that_cannot_be_is_refused(ask: Ask, attribute: str, definition: Any) -> None:
+    name = attribute.partition("/")[2]
+    assert refusal(ask("POST", f"/contacts/attributes/{attribute}", definition))[:2] == (400, "invalid_parameter")
+    assert upsert(ask, "ann@example.com", **{name: 1}).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/contacts/", "/contacts/lists/"])
+def test_a_number_that_no_contact_and_no_list_can_have_is_not_found(ask: Ask, path: str) -> None:
+    assert refusal(ask("GET", path + "9" * 5000))[:2] == (404, "document_not_found")
+
+
+def test_the_contact_of_the_accounts_own_address_cannot_be_deleted(ask: Ask) -> None:
+    owner = ask("GET", "/account").json()["email"]
+    upsert(ask, owner)
+    assert refusal(ask("DELETE", f"/contacts/{quote(owner)}"))[:2] == (405, "method_not_allowed")
+    assert ask("GET", f"/contacts/{quote(owner)}").status_code == 200
 
 
 def test_a_wrong_path_or_method_gets_brevos_errors(ask: Ask) -> None:

@@ -52,6 +52,17 @@ def test_a_file_that_is_not_a_sandboxs_is_left_as_it_is(tmp_path: Path, content:
     assert (tmp_path / "sandbox.json").read_text() == content
 
 
+def test_a_start_that_failed_leaves_folder_and_port_to_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "sandbox.json"
+    file.write_text("{")
+    with pytest.raises(UsageError), SandboxServer(state_dir=tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == [file]
+    file.unlink()
+    with SandboxServer(state_dir=tmp_path) as server:
+        assert push(server.account("brevo"), "ann@example.com").status_code == 201
+
+
 def test_a_folder_is_for_one_sandbox_at_a_time(tmp_path: Path) -> None:
     with (
         SandboxServer(state_dir=tmp_path),
@@ -134,6 +145,17 @@ def test_the_page_searches_all_contacts_and_shows_the_last_hundred(account: Acco
     assert [contact["attributes"]["FIRSTNAME"] for contact in found["shown"]] == [
         f"Person{n}" for n in (*range(79, 69, -1), 7)
     ]
+
+
+def test_text_that_cannot_be_written_as_utf_8_breaks_neither_page_nor_memory(tmp_path: Path) -> None:
+    with SandboxServer(state_dir=tmp_path) as server:
+        account = server.account("brevo")
+        push(account, "ann@example.com", FIRSTNAME="half of a pair: \ud83d")
+        (shown,) = requests.get(server.url + "/contacts.json", timeout=5).json()["accounts"]
+        assert shown["shown"][0]["attributes"]["FIRSTNAME"] == "half of a pair: \ud83d"
+        before = account.contacts()
+    with SandboxServer(state_dir=tmp_path) as server:
+        assert server.account("brevo").contacts() == before
 
 
 @pytest.mark.browser

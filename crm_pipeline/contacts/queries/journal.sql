@@ -15,7 +15,7 @@ INSERT INTO crm_attempts (
 )
 SELECT :crm, entry.contact_id, :run_id, CAST(:lease_id AS uuid), coalesce(s.retry_count, 0) + 1, :target,
     clock_timestamp() - make_interval(secs => entry.age), entry.duration_ms,
-    entry.outcome, entry.http_status, entry.code, entry.error, entry.external_id, entry.request_id, entry.note
+    entry.outcome, entry.http_status, entry.code, left(entry.error, 500), entry.external_id, entry.request_id, entry.note
 FROM alive
 JOIN entry ON entry.contact_id = alive.id
 LEFT JOIN crm_sync s ON s.contact_id = alive.id AND s.crm = :crm

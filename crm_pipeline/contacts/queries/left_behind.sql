@@ -1,2 +1,2 @@
--- A Processing status without a lease? Scans the table: for the schedule, not for the sensor.
-SELECT EXISTS (SELECT FROM contacts c WHERE {left_behind})
+-- Processing statuses without a lease. Scans the table, without a lock: for the schedule and a run's start, not for the sensor.
+SELECT c.id FROM contacts c WHERE {left_behind} LIMIT :limit

@@ -1,14 +1,15 @@
--- due -> Processing/Processing, under a lease. One statement: lease, prior statuses, fingerprint and payload are of one moment.
+-- due -> Processing/Processing, under a lease.
+-- One statement: lease, prior statuses, fingerprint and payload are of one moment.
 -- Retries are reset unless the pair was Queued/Queued: a person asked again.
 -- The caller has taken the CRM's claim lock in a statement of its own, so that this snapshot is younger than the last claim.
 WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock more
     SELECT c.id, c.{sync_status}::text AS sync_status, c.{processing_status}::text AS processing_status,
         {email_key} AS email_key, {fingerprint} AS fingerprint,
-        CASE WHEN c.last_failed_crm = :crm THEN c.retry_count ELSE 0 END AS retry_count
-    FROM unnest(CAST(:ids AS uuid[])) AS listed (id)  -- "id = ANY" would read the whole index of what is due
+        CASE WHEN c.last_failed_crm = :crm THEN greatest(c.retry_count, 0) ELSE 0 END AS retry_count
+    FROM unnest(CAST(:ids AS uuid[])) AS listed (id)
     JOIN contacts c ON c.id = listed.id
     {mechanics}
-    WHERE {due}
+    WHERE coalesce({due}, false)  -- plain, it would invite the planner to read the whole index of what is due
         AND s.lease_id IS NULL
         AND (coalesce(s.crashes, 0) < :alone_at OR cardinality(CAST(:ids AS uuid[])) = 1)
         AND {no_twin_in_flight}
@@ -39,6 +40,6 @@ UPDATE contacts c
 SET {sync_status} = 'Processing', {processing_status} = 'Processing'
 FROM leased
 WHERE c.id = leased.contact_id
-RETURNING c.id, c.email::text AS email, c.name, c.phone_number, c.email_type::text AS email_type, c.has_gmail, c.source_url,
-    c.domain_id, c.page_id, c.{external_id} AS external_id, leased.retry_count + 1 AS attempt,
+RETURNING c.id, coalesce(c.email, '')::text AS email, c.name, c.phone_number, c.email_type::text AS email_type,
+    c.has_gmail, c.source_url, c.domain_id, c.page_id, c.{external_id} AS external_id, leased.retry_count + 1 AS attempt,
     CAST(:lease_seconds AS double precision) AS seconds_left

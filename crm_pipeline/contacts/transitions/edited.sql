@@ -1,4 +1,4 @@
--- The contact was edited while in flight (its fingerprint is not the claimed one): Processing/Processing -> Selected/Queued.
+-- Edited while in flight (its fingerprint is not the claimed one): Processing/Processing -> Selected/Queued.
 -- A fenced success of a former lease has cleared the claimed fingerprint: then, too, it is pushed again.
 WITH own AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.outcome, a.external_id, a.target
@@ -11,7 +11,9 @@ WITH own AS MATERIALIZED (
 ), contact AS (
     UPDATE contacts c
     SET {sync_status} = 'Selected', {processing_status} = 'Queued', {error} = NULL,
-        {external_id} = CASE WHEN own.outcome = 'synced' THEN coalesce(own.external_id, c.{external_id}) ELSE c.{external_id} END
+        {external_id} = CASE WHEN own.outcome = 'synced' THEN coalesce(own.external_id, c.{external_id}) ELSE c.{external_id} END,
+        retry_count = CASE WHEN c.last_failed_crm = :crm THEN 0 ELSE c.retry_count END,
+        next_retry_at = CASE WHEN c.last_failed_crm = :crm THEN NULL ELSE c.next_retry_at END
     FROM own
     WHERE c.id = own.contact_id
 ), sync AS (

@@ -1,4 +1,4 @@
--- The push failed and retries are left: Processing/Processing -> Queued/Error, due again after the backoff (5, 10, 20 minutes).
+-- The push failed and retries are left: Processing/Processing -> Queued/Error, until the backoff (5, 10, 20 minutes) is over.
 WITH own AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.error, s.retry_count
     FROM crm_attempts a
@@ -9,7 +9,7 @@ WITH own AS MATERIALIZED (
         AND s.retry_count < :max_retries
 ), contact AS (
     UPDATE contacts c
-    SET {sync_status} = 'Queued', {processing_status} = 'Error', {error} = own.error,
+    SET {sync_status} = 'Queued', {processing_status} = 'Error', {error} = left(own.error, {error_length}),
         retry_count = own.retry_count + 1, last_retry_at = now(), last_failed_crm = :crm,
         next_retry_at = now() + make_interval(mins => 1) * :delay_minutes * power(:delay_factor, own.retry_count)
     FROM own

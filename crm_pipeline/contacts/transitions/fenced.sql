@@ -1,5 +1,6 @@
--- An answer whose lease is no longer its own. A late success may have overwritten newer data in the CRM, so the contact is
--- pushed once more: Complete or Error -> Queued/Queued; under another lease, that lease's completion queues again.
+-- An answer whose lease is no longer its own: a success takes Complete or Error -> Queued/Queued; else it is only marked.
+-- The late request may have overwritten newer data in the CRM, so the contact is pushed once more. Under another lease it is
+-- that one's end which queues it again: its claimed fingerprint is cleared.
 WITH late AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.outcome, s.lease_id
     FROM crm_attempts a

@@ -10,7 +10,7 @@ WITH own AS MATERIALIZED (
 ), contact AS (
     UPDATE contacts c
     SET {sync_status} = 'Error', {processing_status} = 'Error',
-        {error} = left(format('Max retries exceeded (%s). Last error: %s', own.retry_count, own.error), 500),
+        {error} = left(format('Max retries exceeded (%s). Last error: %s', own.retry_count, own.error), {error_length}),
         retry_count = own.retry_count, last_retry_at = now(), last_failed_crm = :crm, next_retry_at = NULL
     FROM own
     WHERE c.id = own.contact_id

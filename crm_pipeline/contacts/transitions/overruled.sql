@@ -1,4 +1,5 @@
--- A person wrote a status while the contact was in flight: it is left as written; what the CRM got is recorded.
+-- A person wrote a status while the contact was in flight: it is left as written, and the lease ends.
+-- What the CRM got is recorded.
 WITH own AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.outcome, a.external_id, a.target
     FROM crm_attempts a

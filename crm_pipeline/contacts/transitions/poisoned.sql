@@ -1,9 +1,10 @@
 -- Its process died for the fifth time: Processing/Processing -> Error/Error, until a person asks again.
 WITH held AS MATERIALIZED (
-    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.crashes, s.prior_sync_status, s.prior_processing_status
+    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.crashes
     FROM crm_sync s
     JOIN unnest(CAST(:contact_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS locked (contact_id, lease_id)
-        ON locked.contact_id = s.contact_id AND locked.lease_id = s.lease_id
+        -- (IS TRUE keeps the planner from joining by the lease, each contact with each.)
+        ON locked.contact_id = s.contact_id AND (locked.lease_id = s.lease_id) IS TRUE
     WHERE s.crm = :crm
         AND s.crashes + 1 >= :give_up_at
         AND NOT EXISTS (SELECT FROM crm_attempts a WHERE a.lease_id = s.lease_id AND a.contact_id = s.contact_id)
@@ -11,8 +12,8 @@ WITH held AS MATERIALIZED (
     UPDATE contacts c
     SET {sync_status} = 'Error', {processing_status} = 'Error', next_retry_at = NULL, last_failed_crm = :crm,
         last_retry_at = now(), retry_count = held.retry_count,
-        {error} = format('The process died %s times while this contact was being pushed. '
-            'Look at its data, then select it again.', held.crashes + 1)
+        {error} = left(format('The process died %s times while this contact was being pushed. '
+            'Look at its data, then select it again.', held.crashes + 1), {error_length})
     FROM held
     WHERE c.id = held.contact_id AND {in_flight}
     RETURNING c.id
@@ -24,8 +25,7 @@ WITH held AS MATERIALIZED (
 )
 INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, applied)
 SELECT :crm, held.contact_id, held.run_id, held.lease_id, held.retry_count + 1, :target, clock_timestamp(), 'released', :note,
-    CASE WHEN contact.id IS NULL THEN 'overruled' ELSE 'applied' END
+    CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
 FROM held
-LEFT JOIN contact ON contact.id = held.contact_id
 ON CONFLICT (lease_id, contact_id) DO NOTHING
 RETURNING contact_id

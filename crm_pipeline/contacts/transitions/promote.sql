@@ -1,13 +1,12 @@
--- Queued/Error whose time is past -> Queued/Queued, its retries kept.
--- Queued/Error without any time, Selected/NULL, Selected/Complete, Selected/Error, Queued/NULL, Queued/Complete
---   -> Selected/Queued: a wish written with one column.
+-- Backoff over, Queued/Error -> Queued/Queued; a wish written with one column, or no time known -> Selected/Queued.
+-- Wishes: Selected/NULL, Selected/Complete, Selected/Error, Queued/NULL, Queued/Complete. A retry keeps its retries.
+-- Some at a time, by id, each call going on behind the last: what still waits is looked at once.
 WITH picked AS MATERIALIZED (
-    SELECT c.id,
-        c.{sync_status} = 'Queued' AND c.{processing_status} = 'Error'
-            AND (s.next_retry_at IS NOT NULL OR (c.last_failed_crm = :crm AND c.next_retry_at IS NOT NULL)) IS TRUE AS is_retry
+    SELECT c.id, {is_retry} AS is_retry
     FROM contacts c
     {mechanics}
     WHERE {promotable}
+        AND (CAST(:after AS uuid) IS NULL OR c.id > CAST(:after AS uuid))
     ORDER BY c.id
     LIMIT :limit
     FOR NO KEY UPDATE OF c SKIP LOCKED
@@ -22,6 +21,6 @@ WITH picked AS MATERIALIZED (
 ), forgotten AS (
     UPDATE crm_sync s SET next_retry_at = NULL
     FROM contact
-    WHERE s.contact_id = contact.id AND s.crm = :crm AND s.next_retry_at IS NOT NULL
+    WHERE s.contact_id = contact.id AND s.crm = :crm AND {has_time}
 )
 SELECT id FROM contact

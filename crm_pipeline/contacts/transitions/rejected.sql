@@ -8,7 +8,7 @@ WITH own AS MATERIALIZED (
         AND {in_flight}
 ), contact AS (
     UPDATE contacts c
-    SET {sync_status} = 'Error', {processing_status} = 'Error', {error} = own.error,
+    SET {sync_status} = 'Error', {processing_status} = 'Error', {error} = left(own.error, {error_length}),
         retry_count = own.retry_count, last_retry_at = now(), last_failed_crm = :crm, next_retry_at = NULL
     FROM own
     WHERE c.id = own.contact_id

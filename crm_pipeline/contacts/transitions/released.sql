@@ -1,10 +1,13 @@
 -- Not pushed (a pause, the account, a cancelled run): Processing/Processing -> the prior statuses, no attempt counted.
 -- What has a journalled answer is left to the write-back.
 WITH held AS MATERIALIZED (
-    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.crashes, s.prior_sync_status, s.prior_processing_status
+    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count,
+        CASE WHEN {fenced_at_rest} THEN 'Queued' ELSE s.prior_sync_status END AS prior_sync_status,
+        CASE WHEN {fenced_at_rest} THEN 'Queued' ELSE s.prior_processing_status END AS prior_processing_status
     FROM crm_sync s
     JOIN unnest(CAST(:contact_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS locked (contact_id, lease_id)
-        ON locked.contact_id = s.contact_id AND locked.lease_id = s.lease_id
+        -- (IS TRUE keeps the planner from joining by the lease, each contact with each.)
+        ON locked.contact_id = s.contact_id AND (locked.lease_id = s.lease_id) IS TRUE
     WHERE s.crm = :crm
         AND NOT EXISTS (SELECT FROM crm_attempts a WHERE a.lease_id = s.lease_id AND a.contact_id = s.contact_id)
 ), contact AS (
@@ -22,8 +25,7 @@ WITH held AS MATERIALIZED (
 )
 INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, applied)
 SELECT :crm, held.contact_id, held.run_id, held.lease_id, held.retry_count + 1, :target, clock_timestamp(), 'released', :note,
-    CASE WHEN contact.id IS NULL THEN 'overruled' ELSE 'applied' END
+    CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
 FROM held
-LEFT JOIN contact ON contact.id = held.contact_id
 ON CONFLICT (lease_id, contact_id) DO NOTHING
 RETURNING contact_id

@@ -1,6 +1,10 @@
--- any -> Selected/Queued. A person wants these contacts in the CRM. During a push it only writes the statuses:
--- the write-back sees them and leaves them.
+-- any -> Selected/Queued: a person wants these contacts in the CRM.
+-- During a push it only writes the statuses: the write-back sees them and leaves them. Locked by id, as everybody locks.
+WITH picked AS MATERIALIZED (
+    SELECT c.id FROM contacts c WHERE c.id = ANY(CAST(:ids AS uuid[])) ORDER BY c.id FOR NO KEY UPDATE
+)
 UPDATE contacts c
 SET {sync_status} = 'Selected', {processing_status} = 'Queued', {error} = NULL
-WHERE c.id = ANY(CAST(:ids AS uuid[]))
+FROM picked
+WHERE c.id = picked.id
 RETURNING c.id

@@ -8,7 +8,8 @@ WITH own AS MATERIALIZED (
         AND {in_flight}
 ), contact AS (
     UPDATE contacts c
-    SET {sync_status} = 'Skipped', {processing_status} = NULL, {error} = own.error,
+    SET {sync_status} = 'Skipped', {processing_status} = NULL, {error} = left(own.error, {error_length}),
+        retry_count = CASE WHEN c.last_failed_crm = :crm THEN own.retry_count ELSE c.retry_count END,
         next_retry_at = CASE WHEN c.last_failed_crm = :crm THEN NULL ELSE c.next_retry_at END
     FROM own
     WHERE c.id = own.contact_id

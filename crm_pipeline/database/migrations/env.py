@@ -2,11 +2,12 @@
 
 from alembic import context
 
-from crm_pipeline.database.upgrade import VERSION_TABLE
+from crm_pipeline.database.present import VERSION_TABLE
 
 context.configure(
     connection=context.config.attributes["connection"],
     version_table=VERSION_TABLE,
+    version_table_schema=context.config.attributes["schema"],
     transaction_per_migration=True,
 )
 with context.begin_transaction():

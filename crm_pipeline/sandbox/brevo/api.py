@@ -7,16 +7,15 @@ from uuid import uuid4
 from starlette.types import ASGIApp
 
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline.sandbox.brevo.contacts import Contacts, paging, pushed_address
+from crm_pipeline.sandbox.brevo.contacts import OWNER, Contacts, paging, pushed_address
 from crm_pipeline.sandbox.brevo.errors import Refused, error
-from crm_pipeline.sandbox.brevo.values import json_object
+from crm_pipeline.sandbox.brevo.values import attribute, json_object, path_number
 from crm_pipeline.sandbox.calls import Call, Reply
 from crm_pipeline.sandbox.exchange import Answer, Exchange
 from crm_pipeline.sandbox.protocol import SandboxSpec
 
 LISTS = 50
 TEXTS = ("FIRSTNAME", "LASTNAME", "SMS", "EMAIL_TYPE", "SOURCE_URL", "DOMAIN_ID", "PAGE_ID")
-NORMAL_TYPES = ("text", "date", "float", "boolean", "user", "multiple-choice")
 
 
 def seed(account: Account) -> None:
@@ -74,7 +73,7 @@ class _Others:
             200,
             {
                 "companyName": "Sandbox",
-                "email": "owner@example.com",
+                "email": OWNER,
                 "firstName": "Sandy",
                 "lastName": "Box",
                 "plan": [{"type": "free", "credits": 300}],
@@ -91,13 +90,7 @@ class _Others:
         body = json_object(call) if call.body else {}
         if name in self._account.fields:
             raise Refused(400, "invalid_parameter", "Attribute name already exists")
-        if category == "normal" and body.get("type") in NORMAL_TYPES:
-            field = {"name": name, "category": category, "type": body["type"]}
-        elif category == "category" and isinstance(body.get("enumeration"), list):
-            field = {"name": name, "category": category, "enumeration": body["enumeration"]}
-        else:
-            raise Refused(400, "invalid_parameter", "Invalid attribute category or type")
-        self._account.add_field(name, field)
+        self._account.add_field(name, {"name": name, "category": category, **attribute(category, body)})
         return Reply(201)
 
     def lists(self, call: Call) -> Reply:
@@ -117,12 +110,12 @@ class _Others:
 
     def one_list(self, call: Call) -> Reply:
         """GET /contacts/lists/{number}."""
-        number = call.path["number"]
-        if not number.isdecimal():
+        text = call.path["number"]
+        if not text.isdecimal():
             raise Refused(400, "invalid_parameter", "List id is invalid")
-        if int(number) not in self._account.lists:
+        if path_number(text) not in self._account.lists:
             raise Refused(404, "document_not_found", "List ID does not exist")
-        return Reply(200, self._list(int(number)))
+        return Reply(200, self._list(path_number(text)))
 
     def _list(self, number: int) -> dict[str, object]:
         return {

@@ -14,6 +14,8 @@ from crm_pipeline.sandbox.calls import Call, Reply
 
 PHONE_ATTRIBUTE = "SMS"
 PAGE, LARGEST_PAGE = 50, 1000
+OWNER = "owner@example.com"
+"""The account's own address."""
 
 
 class Contacts:
@@ -37,7 +39,7 @@ class Contacts:
         if phone is not None:
             identifiers[PHONE_ATTRIBUTE] = values.phone(phone)
         lists = self._lists(body.get("listIds"))
-        known = next((found for key in identifiers.items() if (found := self._account.find(*key))), None)
+        known = self._account.find(*next(iter(identifiers.items())))  # the address decides who is meant
         if known is None:
             return Reply(201, {"id": self._store(self._account.new_contact(), identifiers, attributes, lists, body).id})
         if body.get("updateEnabled") is not True:
@@ -70,8 +72,11 @@ class Contacts:
         return Reply(200, _shown(self._named(call)) | {"statistics": {}})
 
     def delete(self, call: Call) -> Reply:
-        """DELETE /contacts/{identifier}: an empty 204."""
-        self._account.remove(self._named(call))
+        """DELETE /contacts/{identifier}: an empty 204, or 405 for the account's own address."""
+        contact = self._named(call)
+        if contact.email == OWNER:
+            raise Refused(405, "method_not_allowed", "The contact of the account's own address cannot be deleted")
+        self._account.remove(contact)
         return Reply(204)
 
     def page(self, call: Call) -> Reply:
@@ -130,7 +135,7 @@ class Contacts:
             raise Refused(400, "invalid_parameter", "identifierType is invalid")
         found = None
         if kind == "contact_id" or (kind is None and identifier.isdecimal()):
-            found = self._account.get(int(identifier)) if identifier.isdecimal() else None
+            found = self._account.get(values.path_number(identifier))
         elif kind == "phone_id":
             found = self._account.find(PHONE_ATTRIBUTE, values.phone(identifier))
         else:

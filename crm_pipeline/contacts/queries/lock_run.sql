@@ -11,6 +11,7 @@ WITH contact AS MATERIALIZED (
 SELECT s.contact_id, s.lease_id
 FROM contact
 JOIN crm_sync s ON s.contact_id = contact.id AND s.crm = :crm
-WHERE s.lease_id IS NOT NULL AND s.run_id = :run_id
+-- (No "lease_id IS NOT NULL" here: the planner would read all leases for each contact.)
+WHERE s.run_id = :run_id
 ORDER BY s.contact_id
 FOR NO KEY UPDATE OF s SKIP LOCKED

@@ -1,0 +1,98 @@
+"""Is this database fit for the pipeline? Everything that a person would want to know, in words, without touching it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from crm_pipeline.database.catalog import Difference, differences
+from crm_pipeline.database.engine import Database
+from crm_pipeline.database.migrations.crms import CRMS
+from crm_pipeline.database.present import VERSION_TABLE, Present, read_present
+from crm_pipeline.database.rights import missing_privileges, no_insert, row_security
+from crm_pipeline.database.tables import contact_columns
+from crm_pipeline.database.upgrade import current_version, newest_version
+
+OLDEST_SERVER = 140_000
+_MAY_READ_VERSION = text("SELECT has_table_privilege(CAST(:table AS oid), 'SELECT')")
+_TRIGGERS = text(
+    "SELECT t.tgname::text AS name FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid "
+    "WHERE t.tgrelid = CAST(:table AS oid) AND NOT t.tgisinternal AND t.tgenabled <> 'D' "
+    "AND t.tgtype & 1 = 1 AND t.tgtype & 2 = 2 AND t.tgtype & 16 = 16 "  # for each row, before, update
+    "AND (p.prosrc LIKE '%updated_at%' OR encode(t.tgargs, 'escape') LIKE '%updated_at%') ORDER BY t.tgname"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`problems` must be mended before the pipeline can work; `warnings` are good to know."""
+
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def check(database: Database) -> Findings:
+    """Version, columns, indexes, privileges, row security, triggers. Raises DatabaseUnreachable."""
+    database.ping()
+    present = database.run(lambda connection: read_present(connection, CRMS))
+    problems: list[Difference] = []
+    warnings: list[Difference] = []
+    if present.server_version < OLDEST_SERVER:
+        problems.append(Difference(f"PostgreSQL {present.server_version // 10_000} is too old: 14 or newer is needed."))
+    found = differences(present, CRMS, database.schema)
+    problems += found.blocking
+    problems += _version(database, present) or [*found.missing, *found.unindexed]
+    warnings += found.warnings
+
+    def ask(connection: Connection) -> None:
+        problems.extend(missing_privileges(connection, present, CRMS))
+        for hides_all, difference in row_security(connection, present):
+            (problems if hides_all else warnings).append(difference)
+        warnings.extend(no_insert(connection, present))
+        warnings.extend(_triggers(connection, present))
+
+    database.run(ask)
+    warnings += _required(present)
+    return Findings(tuple(map(str, problems)), tuple(map(str, warnings)))
+
+
+def _version(database: Database, present: Present) -> list[Difference]:
+    table, newest = present.tables.get(VERSION_TABLE), newest_version()
+    if table is not None and not database.run(
+        lambda connection: connection.execute(_MAY_READ_VERSION, {"table": table.oid}).scalar_one()
+    ):
+        return []  # the missing privilege is named, and the columns speak for themselves
+    version = current_version(database)
+    if version == newest:
+        return []
+    return [
+        Difference(
+            f"The database is at version {version or 'none'}; this program needs {newest}: `crm-pipeline db upgrade`."
+        )
+    ]
+
+
+def _triggers(connection: Connection, present: Present) -> list[Difference]:
+    if present.contacts is None:
+        return []
+    return [
+        Difference(
+            f"The trigger {name} sets contacts.updated_at, also when the pipeline writes a status. "
+            "Nothing is lost by it, but a contact that is tried again stands at the end of the queue."
+        )
+        for name in connection.execute(_TRIGGERS, {"table": present.contacts.oid}).scalars()
+    ]
+
+
+def _required(present: Present) -> list[Difference]:
+    wanted = contact_columns(CRMS)
+    required = present.contacts.required if present.contacts is not None else []
+    return [
+        Difference(
+            f"contacts.{name} must have a value and has no default: `contacts add` cannot fill it, "
+            "insert contacts through the application."
+        )
+        for name in required
+        if name != "email" and (name not in wanted or wanted[name].default is None)
+    ]

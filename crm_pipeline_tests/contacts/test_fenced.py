@@ -1,0 +1,143 @@
+"""An answer whose lease is no longer its own: it decides nothing; a late success has the contact pushed again."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.model import Batch, OutcomeKind, WriteBackCounts
+from crm_pipeline_tests.contacts.steps import answer, claim, leases_end, next_run, push
+from crm_pipeline_tests.support.contacts import attempts, contact, insert, mechanics, pair, sql
+
+FENCED = WriteBackCounts(fenced=1)
+SYNCED, FAILED = OutcomeKind.SYNCED, OutcomeKind.FAILED
+NO_SUCCESS = [kind for kind in OutcomeKind if kind not in (OutcomeKind.SYNCED, OutcomeKind.RELEASED)]
+
+
+def stalled(queue: Queue) -> tuple[UUID, Batch]:
+    """A contact and the batch of a worker that hung beyond its lease, which was reaped."""
+    ann = insert(queue.database, "ann@example.com")
+    batch = claim(queue, ann)
+    leases_end(queue.database)
+    queue.reap()
+    return ann, batch
+
+
+def wakes(queue: Queue, batch: Batch, kind: OutcomeKind = SYNCED) -> WriteBackCounts:
+    """The stalled worker gets its answer and writes it back."""
+    answer(queue, batch, kind, error="because", external_id="late")
+    return queue.write_back(batch.lease_id)
+
+
+@pytest.mark.parametrize("kind", [SYNCED, FAILED])
+def test_a_late_answer_decides_nothing_while_another_lease_holds_the_contact(queue: Queue, kind: OutcomeKind) -> None:
+    ann, late = stalled(queue)
+    second = claim(queue, ann)
+    assert wakes(queue, late, kind) == FENCED
+    row = mechanics(queue.database, ann)
+    assert pair(queue.database, ann) == ("Processing", "Processing")
+    assert (row.lease_id, row.retry_count) == (second.lease_id, 0)
+    assert contact(queue.database, ann).brevo_contact_id is None
+    assert [made.applied for made in attempts(queue.database, ann)] == ["fenced"]
+
+
+@pytest.mark.parametrize("kind", [SYNCED, FAILED, OutcomeKind.SKIPPED])
+def test_after_a_late_success_the_other_leases_end_queues_the_contact_again(queue: Queue, kind: OutcomeKind) -> None:
+    ann, late = stalled(queue)
+    second = claim(queue, ann)
+    wakes(queue, late)
+    answer(queue, second, kind, error="because")
+    assert queue.write_back(second.lease_id) == WriteBackCounts(edited=1)
+    assert pair(queue.database, ann) == ("Selected", "Queued")
+    assert push(queue, ann) == WriteBackCounts(synced=1)
+
+
+@pytest.mark.parametrize("kind", NO_SUCCESS)
+def test_after_a_late_failure_the_other_lease_ends_as_it_would_have(queue: Queue, kind: OutcomeKind) -> None:
+    ann, late = stalled(queue)
+    second = claim(queue, ann)
+    wakes(queue, late, kind)
+    answer(queue, second)
+    assert queue.write_back(second.lease_id) == WriteBackCounts(synced=1)
+
+
+@pytest.mark.parametrize(("kind", "ended"), [(SYNCED, "Complete"), (OutcomeKind.REJECTED, "Error")])
+def test_a_late_success_queues_what_was_synced_or_given_up_meanwhile(
+    queue: Queue, kind: OutcomeKind, ended: str
+) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann, kind=kind, external_id="7")
+    assert pair(queue.database, ann) == (ended, ended)
+    assert wakes(queue, late) == FENCED
+    assert pair(queue.database, ann) == ("Queued", "Queued")
+    assert contact(queue.database, ann).brevo_contact_id == ("7" if kind is SYNCED else None)
+    assert next_run(queue) == [ann]
+
+
+@pytest.mark.parametrize("kind", NO_SUCCESS)
+def test_a_late_answer_that_is_no_success_is_marked_and_changes_nothing(queue: Queue, kind: OutcomeKind) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann)
+    before = contact(queue.database, ann), mechanics(queue.database, ann)
+    assert wakes(queue, late, kind) == FENCED
+    assert (contact(queue.database, ann), mechanics(queue.database, ann)) == before
+    assert sorted(made.applied for made in attempts(queue.database, ann)) == ["applied", "fenced"]
+
+
+@pytest.mark.parametrize(
+    ("sync", "processing"),
+    [("New", None), ("Skipped", None), ("Selected", "Queued"), ("Complete", "Queued"), ("Queued", "Error")],
+)
+def test_a_late_success_leaves_what_nobody_wants_and_what_is_pushed_anyway(
+    queue: Queue, sync: str, processing: str | None
+) -> None:
+    ann, late = stalled(queue)
+    sql(
+        queue.database,
+        "UPDATE contacts SET brevo_sync_status = CAST(:sync AS crm_sync_status), "
+        "brevo_processing_status = CAST(:processing AS crm_processing_status)",
+        sync=sync,
+        processing=processing,
+    )
+    assert wakes(queue, late) == FENCED
+    assert pair(queue.database, ann) == (sync, processing)
+
+
+def test_a_late_success_is_acted_on_once_however_often_it_is_written_back(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann)
+    assert wakes(queue, late) == FENCED
+    push(queue, ann)
+    assert queue.write_back(late.lease_id) == WriteBackCounts()
+    assert queue.reap() == WriteBackCounts()
+    assert pair(queue.database, ann) == ("Complete", "Complete")
+
+
+def test_the_answer_of_a_worker_that_woke_and_died_is_fenced_by_the_reaper(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann)
+    answer(queue, late)
+    assert queue.reap() == FENCED
+    assert pair(queue.database, ann) == ("Queued", "Queued")
+
+
+def test_a_late_success_is_not_lost_when_the_other_lease_had_taken_a_contact_at_rest(queue: Queue) -> None:
+    """A claim may take contacts at rest, whatever pairs were chosen; they go back there when it is released."""
+    ann, late = stalled(queue)
+    for end in ("release", "reap"):
+        queue.select([ann])
+        second = claim(queue, ann)
+        sql(
+            queue.database,
+            "UPDATE crm_sync SET prior_sync_status = 'Complete', prior_processing_status = 'Complete'",
+        )
+        if end == "release":
+            wakes(queue, late)
+            queue.release(second.lease_id, "paused")
+        else:
+            leases_end(queue.database)
+            sql(queue.database, "UPDATE crm_sync SET claimed_fingerprint = NULL")
+            queue.reap()
+        assert pair(queue.database, ann) == ("Queued", "Queued"), end

@@ -1,0 +1,93 @@
+"""One CRM's queue, gate and account put together, with a real database and a real server, for one batch at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.crms.protocol import Crm
+from crm_pipeline.gate.gate import Gate
+from crm_pipeline.model import PushResult
+from crm_pipeline.push.push import Push
+from crm_pipeline.push.sandbox import Sandbox
+from crm_pipeline_tests.support.contacts import sql
+
+RUN = "run-1"
+TRIAL = Sandbox(embedded_database=False, allowed=True)
+T = TypeVar("T")
+
+
+@dataclass
+class Pushing:
+    """Pushes what is due, as one step of a run does; `lease` is the batch's."""
+
+    queue: Queue
+    gate: Gate
+    crm: Crm
+    threads: int
+    retry_rejected: bool = True
+    sandbox: Sandbox = TRIAL
+
+    def __post_init__(self) -> None:
+        self.stop = threading.Event()
+        self.lease = uuid4()
+
+    @property
+    def parts(self) -> Push:
+        return Push(self.queue, self.gate, self.crm, self.threads, self.retry_rejected, self.sandbox)
+
+    def due(self) -> list[UUID]:
+        return [contact.id for contact in self.queue.list_due(1000)]
+
+    def push(self, ids: Sequence[UUID] | None = None) -> PushResult:
+        """Everything that is due, in one batch under `lease`; not written back."""
+        return self.parts.push(self.due() if ids is None else ids, self.lease, RUN, self.stop)
+
+    def push_and_write_back(self) -> PushResult:
+        result = self.push()
+        self.queue.write_back(self.lease)
+        return result
+
+    @contextmanager
+    def pushing(self) -> Iterator[Future[PushResult]]:
+        """Push in a thread while the block runs; waits for its end."""
+        with ThreadPoolExecutor(1) as thread:
+            yield thread.submit(self.push)
+
+    def another(self, **changes: Any) -> Pushing:
+        """The same CRM's next batch, under a lease of its own."""
+        lease = changes.pop("lease", None)
+        other = replace(self, **changes)
+        other.lease = lease or other.lease
+        return other
+
+    def leases(self) -> int:
+        """Contacts that are under a lease."""
+        return len(sql(self.queue.database, "SELECT FROM crm_sync WHERE lease_id IS NOT NULL"))
+
+    def journal(self) -> dict[str, int]:
+        """Rows of `crm_attempts` by outcome."""
+        rows = sql(self.queue.database, "SELECT outcome, count(*) AS n FROM crm_attempts GROUP BY 1")
+        return {row.outcome: row.n for row in rows}
+
+
+def eventually(condition: Callable[[], T], seconds: float = 5.0) -> T:
+    """The first true value of `condition()`; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"waited {seconds} s in vain; the last value was {value!r}"
+        time.sleep(0.02)
+
+
+def push_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("push")]

@@ -9,13 +9,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import latency, statements, throughput
+from benchmarks import adoption, latency, statements, throughput
 from benchmarks.measured import Measured
 
 ALL: dict[str, Callable[[Progress], list[Measured]]] = {
     "statements": statements.measure,
     "throughput": throughput.measure,
     "latency": latency.measure,
+    "adoption": adoption.measure,
 }
 
 

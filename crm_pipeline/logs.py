@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import SecretStr
 
+from crm_pipeline.database.engine import psycopg2_url
 from crm_pipeline.redaction import RedactingFilter
 from crm_pipeline.settings import Settings
 
@@ -32,6 +33,10 @@ def start_logging(settings: Settings, level: int = logging.INFO) -> None:
 def _secrets(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None and settings.database_url.password:
         yield str(settings.database_url.password)
+    if settings.general.dagster_database_url is not None:
+        password = psycopg2_url(settings.general.dagster_database_url.get_secret_value()).password
+        if password:
+            yield str(password)
     for crm in settings.crms.values():
         for _, value in crm.credentials:
             if isinstance(value, SecretStr):

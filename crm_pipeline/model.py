@@ -183,7 +183,7 @@ class WriteBackCounts:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What pushing one batch came to. Counts and sentences only: Dagster pickles it to disk."""
+    """What pushing one batch came to: counts and sentences, no contact's data."""
 
     lease_id: UUID
     listed: int

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 
 from crm_pipeline.crms.protocol import CrmSpec
 from crm_pipeline.crms.registry import CRMS
-from crm_pipeline.database.engine import psycopg2_url
+from crm_pipeline.database.engine import psycopg2_url, where
 from crm_pipeline.errors import SettingsError
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +45,18 @@ def env_file() -> str | None:
     return os.environ.get(ENV_FILE_VARIABLE, str(own / ".env")) or None
 
 
+def _check_env_file() -> None:
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    if named and not Path(named).is_file():
+        raise SettingsError([f"{ENV_FILE_VARIABLE} names {named}, and there is no such file."])
+    file = env_file()
+    try:
+        if file is not None and Path(file).is_file():
+            Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{file} cannot be read as UTF-8 text: {error}."]) from None
+
+
 def _interval(minutes: int) -> int:
     if minutes > 0 and (60 % minutes == 0 or (minutes % 60 == 0 and 24 % (minutes // 60) == 0)):
         return minutes
@@ -67,7 +79,7 @@ class GeneralSettings(BaseSettings):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         None, description="The PostgreSQL database with the table contacts. Unset: the embedded one, for demo contacts."
     )
-    dagster_database_url: SecretStr | None = Field(
+    dagster_database_url: Annotated[SecretStr, AfterValidator(_database_url)] | None = Field(
         None, description="Dagster's own database. Unset: a database `dagster` beside the embedded one."
     )
     crm_pipeline_schema: str | None = Field(None, description="Schema of `contacts`, when the search path has not it.")
@@ -157,6 +169,7 @@ class Settings:
     @classmethod
     def load(cls) -> Settings:
         """Read the environment and the file of settings."""
+        _check_env_file()
         problems: list[str] = []
         general = _read(GeneralSettings, "", problems)
         crms: dict[str, CrmSettings] = {}
@@ -174,6 +187,15 @@ class Settings:
     def embedded(self) -> bool:
         """No DATABASE_URL: the embedded PostgreSQL, which holds demo contacts."""
         return self.general.database_url is None
+
+    @property
+    def same_database_for_dagster(self) -> bool:
+        """Do DATABASE_URL and DAGSTER_DATABASE_URL name one database?"""
+        ours, dagsters = self.database_url, self.general.dagster_database_url
+        if ours is None or dagsters is None:
+            return False
+        theirs = psycopg2_url(dagsters.get_secret_value())
+        return where(ours) == where(theirs)
 
     @cached_property
     def database_url(self) -> URL | None:

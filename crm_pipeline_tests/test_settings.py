@@ -176,7 +176,8 @@ def test_the_file_is_dot_env_of_the_checkout_or_of_the_current_folder_unless_ano
     monkeypatch.setattr(module, "PROJECT_ROOT", project)
     monkeypatch.chdir(current)
     assert load(CRM_PIPELINE_ENV_FILE="").crms["brevo"].credentials.list_id is None, "an empty name: no file"
-    assert load(CRM_PIPELINE_ENV_FILE=str(tmp_path / "none")).crms["brevo"].credentials.list_id is None
+    (tmp_path / "another").touch()
+    assert load(CRM_PIPELINE_ENV_FILE=str(tmp_path / "another")).crms["brevo"].credentials.list_id is None
     monkeypatch.delenv("CRM_PIPELINE_ENV_FILE")
     assert load().crms["brevo"].credentials.list_id == (7 if checkout else 8)
 

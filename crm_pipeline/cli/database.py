@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from crm_pipeline.crms.registry import CRMS
-from crm_pipeline.database.catalog import check_schema
+from crm_pipeline.database.check import check as database_check
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import address, where
-from crm_pipeline.database.upgrade import current_version, newest_version
 from crm_pipeline.database.upgrade import upgrade as run_upgrade
+from crm_pipeline.database.upgrade import upgrade_script
 from crm_pipeline.errors import SchemaError, UsageError
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import open_database
@@ -23,9 +23,14 @@ console = Console()
 
 
 @app.command()
-def upgrade() -> None:
+def upgrade(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the script that does it, for the tables' owner.")] = False,
+) -> None:
     """Bring the database to this version's schema. An empty one is filled, a table `contacts` with data is adopted."""
     database = open_database(Settings.load())
+    if sql:
+        print(upgrade_script(database))
+        return
     before, after = run_upgrade(database)
     what = "is at version" if before == after else f"was at version {before}, now is at" if before else "is now at"
     console.print(f"The database ({where(database.url)}) {what} {after}.", markup=False, highlight=False)
@@ -33,13 +38,13 @@ def upgrade() -> None:
 
 @app.command()
 def check() -> None:
-    """Is the database as the pipeline needs it? Names each column that is missing or has another type."""
+    """Is the database as the pipeline needs it? Names each difference, each missing privilege, and what to do."""
     database = open_database(Settings.load())
-    version, newest = current_version(database), newest_version()
-    if version != newest:
-        raise SchemaError([f"The database is at version {version or 'none'}; this program needs {newest}."])
-    for spec in CRMS.values():
-        check_schema(database, spec.name, spec.external_id_column)
+    findings = database_check(database)
+    for warning in findings.warnings:
+        console.print(warning, style="yellow", markup=False)
+    if findings.problems:
+        raise SchemaError(findings.problems)
     console.print(f"The database ({where(database.url)}) is as it must be.", markup=False, highlight=False)
 
 

@@ -62,8 +62,10 @@ def dev(
                 pipelines = [Pipeline(settings, crm) for crm in settings.crms.values()]
                 _prepare_database(settings, pipelines)
                 _start_sandbox(processes, folder, sandbox_port, sandbox_api_key)
-                start_dagster(processes, folder, address(postgres.url(DAGSTER)), port)
+                start_dagster(processes, folder, address(postgres.url(DAGSTER)), port, stop)
                 addresses = {"Dagster": f"http://127.0.0.1:{port}", "Sandbox": sandbox_url}
+                if stop.is_set():
+                    return
                 show(settings, where(postgres.url()), addresses, folder)
                 _write_env_file(folder / ENV_FILE)
                 _watch(pipelines, stop, processes)
@@ -73,10 +75,13 @@ def dev(
 
 def _enter_environment(sandbox_url: str) -> list[str]:
     """Give this process, and so its children, the trial's environment; returns what was set and is ignored."""
-    given = {name: value for name, value in dotenv_values(env_file()).items() if value} | dict(os.environ)
+    file = {name: value for name, value in dotenv_values(env_file()).items() if value}
+    accounts_settings = {f"{spec.name}_{name}".upper() for spec in CRMS.values() for name in spec.settings.model_fields}
+    given = {name: value for name, value in file.items() if name not in accounts_settings} | dict(os.environ)
     accounts = {spec.key_variable: KEY for spec in CRMS.values()}
     accounts |= {spec.base_url_variable: sandbox_url + spec.sandbox_path for spec in CRMS.values()}
-    ignored = [
+    ignored = [name for name in file if name in accounts_settings and name not in os.environ]
+    ignored += [
         name
         for name in ("DATABASE_URL", "DAGSTER_DATABASE_URL", "CRM_PIPELINE_SCHEMA", *accounts)
         if given.pop(name, None) not in (None, "", accounts.get(name))
@@ -90,6 +95,7 @@ def _write_env_file(path: Path) -> None:
     """The trial's settings, for `crm-pipeline` in other terminals."""
     names = [spec.name.upper() for spec in CRMS.values()]
     lines = [f"{name}={value}" for name, value in os.environ.items() if name.partition("_")[0] in names]
+    lines.append(f"CRM_PIPELINE_DATA_DIR={path.parent}")
     path.write_text("# Written by `crm-pipeline dev`.\n" + "\n".join(sorted(lines)) + "\n")
     console.print(
         f"In another terminal, `crm-pipeline` works on the same contacts after\n  export {ENV_FILE_VARIABLE}={path}\n",

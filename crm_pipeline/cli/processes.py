@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+from rich.console import Console
 
 from crm_pipeline.errors import PipelineError, UsageError
 
+REGISTER = "processes.json"
+"""Which programs run over a folder: the leaders of their groups, and when they began."""
 END_SECONDS = 20.0
 """A run that is cut off gives back its contacts within 5 s; Dagster itself takes a few more."""
 
@@ -30,7 +33,7 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self.logs = folder / "logs"
-        self._register = folder / "processes.json"
+        self._register = folder / REGISTER
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self.logs.mkdir(parents=True, exist_ok=True)
 
@@ -79,20 +82,13 @@ class Processes:
             process.wait()
         self._register.unlink(missing_ok=True)
 
-    def end_leftovers(self) -> int:
-        """End what an earlier start left behind when it was killed; returns how many programs there were."""
-        if not self._register.exists():
-            return 0
-        leaders = {int(pid): created for pid, created in json.loads(self._register.read_text()).items()}
-        alive = [pid for pid, created in leaders.items() if _is(pid, created)]
-        _end_groups(alive)
-        self._register.unlink()
-        return len(alive)
-
 
 @contextmanager
 def the_only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; raises UsageError when another `dev` or `up` of this folder is running."""
+    """Hold the folder's lock; raises UsageError when another `dev` or `up` of this folder is running.
+
+    What an earlier one left behind when it was killed is ended first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     lock: IO[str]
     with (folder / "running.lock").open("a+") as lock:
@@ -107,6 +103,7 @@ def the_only_one(folder: Path) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        _end_leftovers(folder / REGISTER)
         yield
 
 
@@ -131,16 +128,22 @@ def _end_groups(leaders: list[int]) -> None:
         leaders = [leader for leader in leaders if _group_lives(leader)]
 
 
-def _group_lives(leader: int) -> bool:
-    """Has the group a process that is more than a zombie?"""
-    for process in psutil.process_iter(["status"]):
+def _end_leftovers(register: Path) -> None:
+    if not register.exists():
+        return
+    leaders = {int(pid): created for pid, created in json.loads(register.read_text()).items()}
+    alive = [pid for pid, created in leaders.items() if _group_lives(pid, created)]
+    if alive:
+        Console().print(f"Ending {len(alive)} programs that an earlier start had left behind ...", style="yellow")
+        _end_groups(alive)
+    register.unlink()
+
+
+def _group_lives(leader: int, since: float = 0.0) -> bool:
+    """Has the group a process that is more than a zombie? One older than `since` belongs to another of that number."""
+    for process in psutil.process_iter(["status", "create_time"]):
         with suppress(ProcessLookupError, psutil.Error):
-            if os.getpgid(process.pid) == leader and process.info["status"] != psutil.STATUS_ZOMBIE:
+            alive = process.info["status"] != psutil.STATUS_ZOMBIE and process.info["create_time"] > since - 1
+            if alive and os.getpgid(process.pid) == leader:
                 return True
-    return False
-
-
-def _is(pid: int, created: float) -> bool:
-    with suppress(psutil.Error):
-        return bool(abs(psutil.Process(pid).create_time() - created) < 1)
     return False

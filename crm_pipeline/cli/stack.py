@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from crm_pipeline.cli.processes import Processes
 from crm_pipeline.errors import UsageError
-from crm_pipeline.settings import PROJECT_ROOT, Settings
+from crm_pipeline.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, Settings, env_file
 
 READY_SECONDS = 90.0
 console = Console()
@@ -32,7 +32,7 @@ def program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def start_dagster(processes: Processes, folder: Path, dagster_database: str, port: int) -> None:
+def start_dagster(processes: Processes, folder: Path, dagster_database: str, port: int, stop: threading.Event) -> None:
     """Start webserver and daemon, and wait for the UI. `folder` gets DAGSTER_HOME, `dagster_database` is a URL."""
     for name in ("dagster.yaml", "workspace.yaml"):
         if not (PROJECT_ROOT / name).exists():
@@ -40,13 +40,21 @@ def start_dagster(processes: Processes, folder: Path, dagster_database: str, por
     home = folder / "dagster"
     home.mkdir(exist_ok=True)
     shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
-    environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DATABASE_URL": dagster_database}
+    environment = os.environ | {
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DATABASE_URL": dagster_database,
+        "CRM_PIPELINE_DATA_DIR": str(folder),  # the settings' files by their full names: these processes run elsewhere
+        ENV_FILE_VARIABLE: str(Path(file).resolve()) if (file := env_file()) else "",
+    }
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
     webserver = [program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
     with console.status("Starting Dagster ..."):
         processes.start("dagster-webserver", webserver, environment, home)
         # One after the other: the first creates Dagster's tables.
-        processes.wait_until(lambda: answers(f"http://127.0.0.1:{port}/server_info"), "the Dagster UI", READY_SECONDS)
+        ui = f"http://127.0.0.1:{port}/server_info"
+        processes.wait_until(lambda: stop.is_set() or answers(ui), "the Dagster UI", READY_SECONDS)
+        if stop.is_set():
+            return
         processes.start("dagster-daemon", [program("dagster-daemon"), "run", *workspace], environment, home)
 
 
@@ -81,14 +89,13 @@ def show(settings: Settings, database: str, addresses: Mapping[str, str], folder
 
 @contextmanager
 def ended_together(folder: Path) -> Iterator[Processes]:
-    """Processes that all end with the block, also when one fails. What a killed start left behind is ended first."""
+    """Processes that all end with the block, also when one fails."""
     processes = Processes(folder)
-    if leftovers := processes.end_leftovers():
-        console.print(f"Ended {leftovers} programs that an earlier start had left behind.", style="yellow")
     try:
         yield processes
     finally:
-        console.print("Stopping ...")
+        with suppress(OSError):  # the terminal may be gone
+            console.print("Stopping ...")
         processes.end()
 
 

@@ -13,7 +13,6 @@ from uuid import UUID, uuid4, uuid5
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from crm_pipeline.contacts.counts import run_summary
 from crm_pipeline.errors import ActionNeeded, UsageError
@@ -44,6 +43,8 @@ def sync(
             ids = None if contact is None else _wanted(pipeline, contact)
             pipeline.begin(stop)
             summary = _cycle(pipeline, ids, stop)
+        if ids is not None and not summary.attempts:
+            console.print("Nothing was pushed: another run is pushing it, or its address, just now.", style="yellow")
         _show(pipeline, summary, stopped=stop.is_set())
     finally:
         pipeline.close()
@@ -101,12 +102,12 @@ def _push(
 def _show(pipeline: Pipeline, summary: RunSummary, stopped: bool) -> None:
     """The summary as people read it; raises ActionNeeded when the account is closed."""
     title = pipeline.crm.spec.title
-    if summary.failures:
-        table = Table("email", "outcome", "error", "next try", title="not synced")
-        for failure in summary.failures:
-            at = f"{failure.next_retry_at:%H:%M:%S %Z}" if failure.next_retry_at else "not by itself"
-            table.add_row(failure.masked_email, failure.outcome, (failure.error or "").replace("[", r"\["), at)
-        console.print(table)
+    for failure in summary.failures:
+        at = f"tried again after {failure.next_retry_at:%H:%M:%S %Z}" if failure.next_retry_at else "not tried again"
+        console.print(
+            f"{failure.masked_email} ({failure.contact_id}) {failure.outcome}, {at}:\n    {failure.error or ''}",
+            style="yellow", markup=False, highlight=False,
+        )  # fmt: skip
     counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.attempts.items()) or "nothing was due"
     pace = f" at {summary.throughput_per_second:g} contacts/s" if summary.attempts else ""
     console.print(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from crm_pipeline.cli.processes import check_free, the_only_one
 from crm_pipeline.cli.stack import Port, ended_together, show, start_dagster, stopped_by_signal
-from crm_pipeline.database.catalog import check_schema
+from crm_pipeline.database.check import check
 from crm_pipeline.database.engine import Database, address, where
-from crm_pipeline.database.upgrade import current_version, newest_version
 from crm_pipeline.errors import SchemaError, SettingsError
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import open_database
@@ -24,13 +23,17 @@ def up(port: Port = 3000) -> None:
     dagster_database.ping("DAGSTER_DATABASE_URL")
     dagster_database.dispose()
     database = open_database(settings)
-    _check_schema(settings, database)
+    problems = check(database).problems
+    if problems:
+        raise SchemaError(problems)
     database.dispose()
     folder = settings.general.crm_pipeline_data_dir
     with the_only_one(folder), stopped_by_signal() as stop:
         check_free(port, "--port")
         with ended_together(folder) as processes:
-            start_dagster(processes, folder, address(dagster_database.url), port)
+            start_dagster(processes, folder, address(dagster_database.url), port, stop)
+            if stop.is_set():
+                return
             show(settings, where(database.url), {"Dagster": f"http://127.0.0.1:{port}"}, folder)
             while not stop.wait(1):
                 processes.raise_if_one_ended()
@@ -45,16 +48,12 @@ def _check_settings(settings: Settings) -> None:
     if not any(crm.enabled for crm in settings.crms.values()):
         keys = " or ".join(crm.spec.key_variable for crm in settings.crms.values())
         missing.append(f"{keys} is not set: the CRM's key.")
+    if settings.database_url is not None and settings.same_database_for_dagster:
+        raise SettingsError(
+            [
+                "DAGSTER_DATABASE_URL is the database of DATABASE_URL. Dagster makes tables of its own there, and an "
+                "alembic_version that your application's may be taken for: give it an empty database."
+            ]
+        )
     if missing:
         raise SettingsError([*missing, "Set them in .env or the environment. To try it without: `make dev`."])
-
-
-def _check_schema(settings: Settings, database: Database) -> None:
-    version, newest = current_version(database), newest_version()
-    if version != newest:
-        raise SchemaError(
-            [f"The database ({where(database.url)}) is at version {version or 'none'}; this program needs {newest}."]
-        )
-    for crm in settings.crms.values():
-        if crm.enabled:
-            check_schema(database, crm.name, crm.spec.external_id_column)

@@ -51,6 +51,8 @@ class EmbeddedPostgres:
 
     def stop(self) -> None:
         """Stop the server (fast mode: open transactions are rolled back). No error when it is not running."""
+        if not (self.folder / "postmaster.pid").exists():
+            return
         server = get_server(self.folder, cleanup_mode=None, start=False)
         pgexec(
             "pg_ctl",

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -19,6 +21,14 @@ T = TypeVar("T")
 
 REPEATABLE = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006"}
 """Serialization failure, deadlock, lock timeout, server going down or coming up, read-only (a former primary)."""
+FOREIGN_OPTIONS = (
+    "pgbouncer",
+    "prepared_statement_cache_size",
+    "statement_cache_size",
+    "connection_limit",
+    "pool_timeout",
+)
+"""What other clients' URLs carry, and what means nothing here."""
 DISPOSE = {"57P01", "57P02", "25006"}
 CONNECT_SECONDS = 8
 STATEMENT_MS = 10_000
@@ -41,9 +51,24 @@ def psycopg2_url(url: str) -> URL:
     ssl = query.pop("ssl", None)
     if ssl is not None and "sslmode" not in query:
         query["sslmode"] = {"true": "require", "1": "require", "false": "disable", "0": "disable"}.get(str(ssl), ssl)
+    for name in FOREIGN_OPTIONS:
+        query.pop(name, None)
     if not parsed.database:
         raise ValueError("names no database; expected postgresql://user:password@host:5432/database")
+    if "@" in (parsed.host or "") or "#" in (parsed.host or ""):
+        raise ValueError("cannot be understood: write @ as %40, # as %23 and / as %2F where they stand in the password")
+    unknown = [name for name in query if not _is_known(name)]
+    if unknown:
+        raise ValueError(f"has options that PostgreSQL's client does not know: {', '.join(unknown)}")
     return parsed.set(drivername="postgresql+psycopg2", query=query)
+
+
+def _is_known(option: str) -> bool:
+    try:
+        parse_dsn(f"{option}=1")
+    except ProgrammingError:
+        return False
+    return True
 
 
 def address(url: URL) -> str:

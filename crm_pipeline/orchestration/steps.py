@@ -12,7 +12,6 @@ from dagster import Backoff, DagsterError, Failure, Jitter, OpExecutionContext, 
 
 from crm_pipeline.errors import DatabaseFailure, DatabaseUnreachable, PipelineError
 from crm_pipeline.orchestration.resources import SyncResource
-from crm_pipeline.redaction import mask, redact
 
 RETRIES = RetryPolicy(max_retries=3, delay=0.5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """Short: the executor sleeps a delay through, whatever happens to the run meanwhile."""
@@ -77,6 +76,6 @@ def batch_step(
 
 
 def _bug(context: OpExecutionContext, bug: Exception) -> str:
-    """A sentence; the traceback goes to the run's log, without data that the exception may quote."""
-    context.log.error(mask(traceback.format_exc()))
-    return redact(f"A bug in the pipeline: {type(bug).__name__}: {bug}")
+    """A sentence; where it happened goes to the run's log. Neither quotes the exception's text: it may hold data."""
+    context.log.error(f"{type(bug).__name__} at:\n{''.join(traceback.format_tb(bug.__traceback__))}")
+    return f"A bug in the pipeline: {type(bug).__name__}; the run's log says where"

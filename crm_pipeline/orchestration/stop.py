@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,7 +39,13 @@ class RunStop:
         self._run_id = run_id
         self._over = threading.Event()
         self._first_step = True
+        self._started = time.monotonic()
         threading.Thread(target=self._watch, name=f"stop-{run_id[:8]}", daemon=True).start()
+
+    @property
+    def running_seconds(self) -> float:
+        """How long the run has been going on in this process."""
+        return time.monotonic() - self._started
 
     def close(self) -> None:
         """The process has done its part of the run: end the watch."""

@@ -5,7 +5,7 @@ Annotations are not postponed here: Dagster reads those of ops as they are.
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, replace
 from uuid import UUID, uuid5
 
 from dagster import (
@@ -21,7 +21,7 @@ from dagster import (
 )
 
 from crm_pipeline.contacts.counts import run_summary
-from crm_pipeline.model import NewsKind, RunSummary, WriteBackCounts
+from crm_pipeline.model import NewsKind, RunSummary
 from crm_pipeline.orchestration.assets import materialization
 from crm_pipeline.orchestration.resources import SyncResource
 from crm_pipeline.orchestration.schedules import every
@@ -30,6 +30,8 @@ from crm_pipeline.push.due import Found
 from crm_pipeline.settings import CrmSettings
 
 LONGEST_RUN_SECONDS = 900
+PUSHING_SECONDS = 600
+"""After so long a run claims no more, whatever is listed: it must end by itself before Dagster ends it."""
 FAILURES_LOGGED = 20
 CONTACTS_TAG = "contacts"
 """On each finished run: how many contacts it claimed."""
@@ -43,7 +45,9 @@ def extract_queued_contacts(context: OpExecutionContext, crm: SyncResource) -> I
     No contact has been touched then.
     """
     with step(context, crm, then="No contact was touched; runs go on by themselves once this is put right.") as stop:
+        context.log.info("Asking the database and the account")  # a sign of life: either may take its time
         crm.pipeline.begin(stop)
+        context.log.info("Looking for what is due")
         found = crm.pipeline.find_due()
         context.log.info(_found(found))
     for number, ids in enumerate(found.batches):
@@ -60,6 +64,10 @@ def push_contacts(context: OpExecutionContext, crm: SyncResource, ids: list[str]
     report = BatchReport(context.run_id, key, str(uuid5(UUID(context.run_id), key)), len(ids))
 
     def work(stop: threading.Event) -> BatchReport:
+        if crm.stop.running_seconds > PUSHING_SECONDS:
+            context.log.warning(f"{key} is left to the next run: this one has taken {PUSHING_SECONDS // 60} minutes")
+            crm.pipeline.queue.release(UUID(report.lease_id), "the run has lasted too long")
+            return report
         pushed = crm.pipeline.push.push([UUID(i) for i in ids], UUID(report.lease_id), context.run_id, stop)
         context.log.info(f"{key}: pushed {pushed.claimed} of {pushed.listed} contacts: {_counted(pushed.outcomes)}")
         if pushed.stopped_because is not None:
@@ -80,7 +88,7 @@ def write_statuses(context: OpExecutionContext, crm: SyncResource, report: Batch
         except DagsterExecutionInterruptedError:
             crm.pipeline.queue.write_back(lease)  # the interrupt may have rolled it back; it takes some ms
             raise
-        context.log.info(f"{report.key}: written back: {_counted(_as_mapping(counts))}")
+        context.log.info(f"{report.key}: written back: {_counted(asdict(counts))}")
         return report
 
     return batch_step(context, crm, report, work, finishing=True)
@@ -157,10 +165,6 @@ def _found(found: Found) -> str:
 
 def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count) or "nothing"
-
-
-def _as_mapping(counts: WriteBackCounts) -> dict[str, int]:
-    return {field.name: getattr(counts, field.name) for field in fields(counts)}
 
 
 def _log(context: OpExecutionContext, summary: RunSummary) -> None:

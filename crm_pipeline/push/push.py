@@ -14,7 +14,7 @@ from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.crms.protocol import Crm
 from crm_pipeline.errors import ActionNeeded, DatabaseFailure
 from crm_pipeline.gate.gate import Gate, GateState
-from crm_pipeline.gate.pacer import Pacer
+from crm_pipeline.gate.pacer import LONGEST_WAITED_PAUSE_SECONDS, Pacer
 from crm_pipeline.model import Batch, CheckResult, NewsKind, OutcomeKind, PushResult
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.push.sender import STOPPED, Sender
@@ -24,6 +24,8 @@ SHORTEST_LEASE_SECONDS = 120.0
 JOURNAL_SECONDS = 1.0
 JOURNAL_ENTRIES = 50
 CHECK_REQUESTS = 2
+UNCHECKED = "the CRM has not answered yet whether this account is usable, and is asked again by the next run"
+"""Before a check has passed, nobody knows whether the server is a CRM or a sandbox: nothing is sent."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ class Push:
         SandboxMismatch. A CRM that is merely down or pausing raises nothing: the gate is paused then.
         """
         state = self.gate.begin()
-        if not state.paused and state.needs_check:
+        closed = state.cause_kind is NewsKind.CLOSED  # whoever starts a run then has mended something
+        if state.needs_check and (closed or not state.paused):
             result = self.check(stop)
             for warning in result.warnings:
                 logger.warning("%s", warning)
             state = self.gate.state()
         if state.cause_kind is NewsKind.CLOSED:
-            raise ActionNeeded(state.cause or "The account is closed.")
+            raise ActionNeeded(
+                f"{state.cause} It is asked again in {state.paused_seconds:.0f} s; "
+                f"`crm-pipeline {self.gate.crm} check` asks at once."
+            )
         return state
 
     def check(self, stop: threading.Event) -> CheckResult:
@@ -82,9 +88,11 @@ class Push:
         all come after the threads are joined.
         """
         state = self.gate.state()
-        waits = state.paused and (state.cause_kind is not NewsKind.THROTTLED or state.paused_seconds > 60)
-        if stop.is_set() or waits:
-            reason = STOPPED if stop.is_set() else state.cause or "the gate is paused"
+        waits = state.paused and (
+            state.cause_kind is not NewsKind.THROTTLED or state.paused_seconds > LONGEST_WAITED_PAUSE_SECONDS
+        )
+        if stop.is_set() or waits or state.checked_seconds_ago is None:
+            reason = STOPPED if stop.is_set() else state.cause or UNCHECKED
             self.queue.release(lease_id, reason)  # what an earlier call of this step had claimed
             return PushResult(lease_id, len(ids), 0, stopped_because=reason)
         outcomes: Counter[str] = Counter()
@@ -92,6 +100,9 @@ class Push:
         try:
             batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids)))
             if not batch.contacts:
+                self.queue.release(
+                    lease_id, "a person acted meanwhile"
+                )  # what an earlier call of this step had claimed
                 return PushResult(lease_id, len(ids), 0)
             sender = self._sender(batch, state.half_open, stop)
             for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -205,7 +206,9 @@ def test_the_databases_address_is_printed_for_other_programs(database: Database,
 def test_up_starts_nothing_and_names_what_is_missing(
     missing: str, database: Database, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setenv("DAGSTER_DATABASE_URL", database.url.render_as_string(hide_password=False))
+    monkeypatch.setenv(
+        "DAGSTER_DATABASE_URL", database.url.set(database="postgres").render_as_string(hide_password=False)
+    )
     monkeypatch.delenv(missing)
     said = run("up")
     assert said.code == 2
@@ -216,7 +219,9 @@ def test_up_starts_nothing_and_names_what_is_missing(
 def test_up_refuses_a_database_that_was_never_upgraded(
     database: Database, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    monkeypatch.setenv("DAGSTER_DATABASE_URL", database.url.render_as_string(hide_password=False))
+    monkeypatch.setenv(
+        "DAGSTER_DATABASE_URL", database.url.set(database="postgres").render_as_string(hide_password=False)
+    )
     sql(database, "DROP TABLE crm_pipeline_version")
     said = run("up")
     assert said.code == 2
@@ -237,3 +242,72 @@ def test_psql_gets_the_password_in_its_environment_and_not_among_its_arguments(
     ((arguments, environment),) = started
     assert "s3cret" not in " ".join(arguments)
     assert environment["PGPASSWORD"] == "s3cret"
+
+
+def test_up_refuses_one_database_for_contacts_and_dagster(
+    database: Database, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", database.url.render_as_string(hide_password=False))
+    said = run("up")
+    assert said.code == 2
+    assert "DAGSTER_DATABASE_URL is the database of DATABASE_URL" in said.err
+    assert sql(database, "SELECT FROM pg_tables WHERE tablename = 'runs'") == []
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgresql://app:Xk9@s3cret#q@127.0.0.1/app", "write @ as %40"),
+        ("postgresql://app@127.0.0.1/app?nonsense=1", "does not know: nonsense"),
+        ("mysql://app@127.0.0.1/app", "only PostgreSQL is supported"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "DAGSTER_DATABASE_URL"])
+def test_an_address_that_cannot_be_used_ends_with_2_and_a_sentence_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, run: Run, variable: str, url: str, sentence: str
+) -> None:
+    monkeypatch.setenv(variable, url)
+    said = run("contacts", "status")
+    assert said.code == 2
+    assert variable in said.err
+    assert sentence in said.err
+    assert "s3cret" not in said.err
+
+
+def test_options_of_other_clients_are_left_out(database: Database, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    address = database.url.update_query_dict({"pgbouncer": "true", "statement_cache_size": "0"})
+    monkeypatch.setenv("DATABASE_URL", address.render_as_string(hide_password=False))
+    assert run("contacts", "status").code == 0
+
+
+def test_a_named_file_of_settings_that_is_missing_or_no_text_ends_with_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run
+) -> None:
+    file = tmp_path / "prod.env"
+    monkeypatch.setenv("CRM_PIPELINE_ENV_FILE", str(file))
+    assert "there is no such file" in run("contacts", "status").err
+    file.write_bytes("BREVO_API_KEY=cl\xe9".encode("latin-1"))
+    said = run("contacts", "status")
+    assert said.code == 2
+    assert "cannot be read as UTF-8 text" in said.err
+
+
+def test_the_upgrade_is_printed_for_the_tables_owner(run: Run) -> None:
+    said = run("db", "upgrade", "--sql")
+    assert said.code == 0
+    assert "ON_ERROR_STOP" in said.out
+
+
+def test_a_contact_that_another_run_is_pushing_is_not_pushed_again(
+    database: Database, account: Account, run: Run
+) -> None:
+    contact_id = insert(database, "ann@example.com")
+    sql(
+        database,
+        "INSERT INTO crm_sync (contact_id, crm, lease_id, leased_until) "
+        "VALUES (:id, 'brevo', gen_random_uuid(), now() + interval '1 minute')",
+        id=contact_id,
+    )
+    said = run("sync", "brevo", "--contact", "ann@example.com")
+    assert "another run is pushing it" in said.out
+    assert account.received == []

@@ -64,9 +64,9 @@ class Dev:
 
 
 @contextmanager
-def dev(folder: Path, **environment: str) -> Iterator[Dev]:
+def dev(folder: Path, ports: tuple[int, int] | None = None, **environment: str) -> Iterator[Dev]:
     """Start it, wait for its screen, and end it with Ctrl-C."""
-    port, sandbox_port = free_ports(2)
+    port, sandbox_port = ports or free_ports(2)
     own = {"CRM_PIPELINE_DATA_DIR": str(folder), "CRM_PIPELINE_ENV_FILE": "", "COLUMNS": "200"}
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     folder.mkdir(exist_ok=True)
@@ -141,15 +141,44 @@ def test_everything_starts_demo_contacts_are_synced_people_see_it_and_ctrl_c_end
         assert again.pushes() == 0, "nothing is pushed anew"
 
 
-def test_a_start_after_kill_9_ends_what_was_left_behind_and_syncs_everything(tmp_path: Path) -> None:
-    with dev(tmp_path / "data") as killed:
+def test_a_start_after_kill_9_ends_what_was_left_behind_takes_its_ports_and_syncs_everything(tmp_path: Path) -> None:
+    port, sandbox_port = free_ports(2)
+    with dev(tmp_path / "data", (port, sandbox_port)) as killed:
         killed.process.kill()
         killed.process.wait()
     assert processes_of(killed.folder) != []
-    with dev(tmp_path / "data") as running:
+    with dev(tmp_path / "data", (port, sandbox_port)) as running:
         assert "that an earlier start had left behind" in running.said
         wait_for(running.all_complete, 60)
     assert processes_of(running.folder) == []
+
+
+def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
+    port, sandbox_port = free_ports(2)
+    folder = tmp_path / "data"
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}", f"--sandbox-port={sandbox_port}"],
+        env={"PATH": os.environ["PATH"], "CRM_PIPELINE_DATA_DIR": str(folder), "CRM_PIPELINE_ENV_FILE": ""},
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for(lambda: (folder / "logs" / "dagster-webserver.log").exists(), 60)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert not (folder / "logs" / "dagster-daemon.log").exists()
+    assert processes_of(folder) == []
+
+
+def test_the_account_of_a_real_env_file_is_ignored_and_the_other_terminal_finds_the_trials_data(tmp_path: Path) -> None:
+    file = tmp_path / "real.env"
+    file.write_text("BREVO_LIST_ID=123\nBREVO_API_KEY=a-real-key\nBREVO_SYNC_SCHEDULER_BATCH_SIZE=20\n")
+    folder = tmp_path / "data"
+    with dev(folder, CRM_PIPELINE_ENV_FILE=str(file)) as running:
+        assert "BREVO_LIST_ID" in running.said
+        wait_for(running.all_complete, 60)
+        written = (folder / "dev.env").read_text()
+    assert f"CRM_PIPELINE_DATA_DIR={folder}" in written
+    assert "BREVO_SYNC_SCHEDULER_BATCH_SIZE=20" in written
+    assert "a-real-key" not in written
 
 
 def test_a_second_start_beside_the_first_says_that_it_is_running_already(tmp_path: Path) -> None:

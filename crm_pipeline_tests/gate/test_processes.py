@@ -56,7 +56,7 @@ def test_two_processes_share_one_rate_and_no_second_holds_more_than_it(database:
         each = [times(process) for process in processes]
     sent = sorted(each[0] + each[1])
     assert len(sent) == 60
-    assert max(sum(1 for other in sent if 0 <= other - one < 1) for one in sent) <= RATE + 3, "some ms of jitter"
+    assert max(sum(1 for other in sent if 0 <= other - one < 1) for one in sent) <= RATE * 1.15, "some ms of jitter"
     assert sent[-1] - sent[0] >= 59 / RATE - 0.1
     assert sent[-1] - sent[0] <= 59 / RATE + 2.0, "and hardly less than it"
     both_send = min(max(one) for one in each)

@@ -9,6 +9,7 @@ import pytest
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate.gate import Gate
+from crm_pipeline.model import WELL, CheckResult
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.crms.brevo_account import connected
 from crm_pipeline_tests.push.pushing import Pushing
@@ -24,4 +25,5 @@ def sync(database: Database, queue: Queue, account: Account) -> Iterator[Pushing
     with connected(account.url, THREADS, api_key=KEY) as brevo:
         gate = Gate(database, "brevo", brevo.identity, RATE)
         gate.begin()
+        gate.tell_check(CheckResult(WELL))
         yield Pushing(queue, gate, brevo, THREADS)

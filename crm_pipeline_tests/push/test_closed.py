@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate.gate import Gate
-from crm_pipeline.model import NewsKind
+from crm_pipeline.model import WELL, CheckResult, NewsKind
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.crms.brevo_account import connected
@@ -102,6 +102,7 @@ def test_a_server_that_changes_its_kind_during_a_run_gets_no_further_contact(
     ):
         gate = Gate(database, "brevo", brevo.identity, 1000)
         gate.begin()
+        gate.tell_check(CheckResult(WELL))
         changing = Pushing(sync.queue, gate, brevo, threads=1, sandbox=may_be)
         result = changing.push_and_write_back()
         assert len(server.requests) == 4
@@ -120,6 +121,7 @@ def test_a_server_that_does_not_answer_is_not_taken_for_one_of_the_wrong_kind(
     with raw_server(lambda peer: None) as server, connected(server.url) as brevo:
         gate = Gate(database, "brevo", brevo.identity, 1000)
         gate.begin()
+        gate.tell_check(CheckResult(WELL))
         demo = Pushing(sync.queue, gate, brevo, threads=1, sandbox=Sandbox(embedded_database=True, allowed=False))
         assert dict(demo.push().outcomes) == {"failed": 1}
     assert attempts(database, ann)[0].code == "connection"

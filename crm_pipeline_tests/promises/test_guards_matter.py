@@ -82,6 +82,17 @@ def a_contact_is_edited_while_in_flight(world: World) -> None:
     world.quiet()
 
 
+def a_contact_is_edited_before_a_repeated_step_and_edited_back_after_it(world: World) -> None:
+    contact = world.add()
+    former = world.start()
+    assert former is not None
+    world.edit(contact, name="Ann Newer")
+    worker = world.claim_again(former)
+    world.edit(contact, name=None)
+    finish(world, worker)
+    world.quiet()
+
+
 def a_late_push_overwrites_newer_data(world: World) -> None:
     former, owner = overtaken(world)
     finish(world, owner)
@@ -171,6 +182,11 @@ GUARDS = {
         a_contact_is_edited_while_in_flight,
         "I6",
         ((("edited",), "AND s.claimed_fingerprint IS DISTINCT FROM", "AND false AND '' IS DISTINCT FROM"),),
+    ),
+    "the fingerprint at a repeated step": Guard(
+        a_contact_is_edited_before_a_repeated_step_and_edited_back_after_it,
+        "I6",
+        ((("still_claimed",), "SET claimed_fingerprint = NULL", "SET claimed_fingerprint = s.claimed_fingerprint"),),
     ),
     "a fenced success queues again": Guard(
         a_late_push_overwrites_newer_data,

@@ -30,7 +30,7 @@ from crm_pipeline_tests.promises.world import World, world_of
 MINUTES = float(os.environ.get("INTERLEAVINGS_MINUTES", "0"))
 BUDGET = settings(
     max_examples=10,
-    stateful_step_count=50,
+    stateful_step_count=80,
     deadline=None,
     database=None,
     derandomize=False,
@@ -68,6 +68,7 @@ ACTIONS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "add": (1, {"email": EMAILS, "crm": CRM, "pair": WISHES}),
     "adopt": (1, {"email": EMAILS, "crm": CRM, "failed": FAILED}),
     "rename": (2, {"pick": PICK, "name": NAMES, "ask": st.sampled_from([None, "brevo", "hubspot"]), "hold": RARELY}),
+    "edit_in_flight": (5, {"pick": PICK, "name": NAMES}),
     "readdress": (1, {"pick": PICK, "email": EMAILS, "ask": st.sampled_from([None, "brevo"]), "hold": RARELY}),
     "write": (2, {"pick": PICK, "crm": CRM, "written": WRITTEN, "hold": RARELY}),
     "select": (1, {"pick": PICK, "crm": CRM}),
@@ -76,7 +77,7 @@ ACTIONS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "commit": (1, {}),
     "start": (4, {"crm": CRM, "size": st.integers(1, 3), "which": PICK, "begin": st.booleans()}),
     "claim_what_was_listed": (2, {"crm": CRM, "which": PICK, "same_run": st.booleans()}),
-    "claim_again": (2, {"pick": PICK, "edit": st.booleans()}),
+    "claim_again": (3, {"pick": PICK, "edit": st.booleans()}),
     "push": (5, {"pick": PICK, "kind": KINDS, "lands": st.booleans(), "delayed": RARELY}),
     "arrive": (1, {"pick": PICK}),
     "go_on": (16, {"pick": PICK, "until": st.sampled_from([1, 2, 3, 4, 4, 4])}),
@@ -145,6 +146,10 @@ class Interleavings(RuleBasedStateMachine):
         for contact in self._contact(pick):
             self.world.edit(contact, ask, hold, name=name)
 
+    def edit_in_flight(self, pick: int, name: str | None) -> None:
+        for worker in self._worker(pick):
+            self._edit_held(worker, name)
+
     def readdress(self, pick: int, email: str, ask: str | None, hold: bool) -> None:
         for contact in self._contact(pick):
             self.world.edit(contact, ask, hold, email=email)
@@ -171,8 +176,13 @@ class Interleavings(RuleBasedStateMachine):
     # -- workers -------------------------------------------------------------------------------------------------------
 
     def start(self, crm: str, size: int, which: int, begin: bool) -> None:
-        """`begin`: a run that reaps, takes back and promotes before it lists, as runs do."""
+        """`begin`: a run that reaps, takes back and promotes before it lists, as runs do.
+
+        When nothing is due, a person selects something: at rest nothing happens.
+        """
         self._make_room()
+        if not any(row.due for row in self.world.seen.of(crm).values()):
+            self.select(which, crm)
         if begin:
             self.world.begin_run(crm)
         self.world.start(crm, size, which)
@@ -209,7 +219,9 @@ class Interleavings(RuleBasedStateMachine):
 
     def overtake(self, pick: int, edit: bool) -> None:
         """A worker hangs until its lease is over, and the next run claims what it had, perhaps edited meanwhile."""
-        for worker in self._worker(pick):
+        holders = [worker for worker in self.world.workers if worker.held and not worker.over]
+        if holders:
+            worker = holders[pick % len(holders)]
             self.world.stall(worker)
             if edit:
                 self._edit_held(worker, f"Name {self.world.steps}")
@@ -256,7 +268,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def _inner(self, verb: str, pick: int, crm: str) -> None:
         if verb == "start":
-            self.start(crm, size=2, which=pick, begin=False)
+            self.world.start(crm, size=2, which=pick)
         elif verb in ("reap", "take_back", "promote"):
             self.others(crm, verb)
         elif verb == "give_back":
@@ -274,14 +286,14 @@ class Interleavings(RuleBasedStateMachine):
         workers = self.world.workers
         return [workers[pick % len(workers)]] if workers else []
 
-    def _edit_held(self, worker: Worker, name: str) -> None:
+    def _edit_held(self, worker: Worker, name: str | None) -> None:
         held = [contact for contact in self.world.contacts() if (contact, worker.crm) in worker.held]
         for contact in held[:1]:
             self.world.edit(contact, name=name)
 
     def _make_room(self) -> None:
-        """The oldest process dies when there are too many."""
-        if len(self.world.workers) >= MOST_WORKERS:
+        """The oldest processes die when there are too many."""
+        while len(self.world.workers) >= MOST_WORKERS:
             self.world.kill(self.world.workers[0])
 
 

@@ -189,8 +189,11 @@ def i8_attempts_are_counted_once(moment: Moment) -> Iterator[str]:
 
 def i9_a_refusal_is_final(moment: Moment) -> Iterator[str]:
     """a permanent rejection (retry of refusals off) causes exactly one push per fingerprint"""
-    for contact in moment.result.contacts if moment.action.verb in PUSHES and moment.result else ():
-        if moment.memory.refused.get((contact.id, moment.action.crm)) == payload(contact):
+    crm = moment.action.crm
+    if crm is None or moment.action.verb not in PUSHES or moment.result is None:
+        return
+    for contact in moment.result.contacts:
+        if moment.memory.refused.get((contact.id, crm)) == payload(contact):
             yield f"{contact.id} is claimed again with the data that were refused"
 
 

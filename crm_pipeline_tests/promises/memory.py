@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.model import Contact, JournalEntry, OutcomeKind
-from crm_pipeline_tests.promises.look import Action, Key, Look, Payload, address
+from crm_pipeline_tests.promises.look import Action, Key, Look, Payload, Row, address
 
 
 @dataclass(eq=False)
@@ -121,7 +120,7 @@ class Memory:
         for worker in self.workers:
             self._learn_of_worker(worker, action, after)
 
-    def _learn_of_person(self, key: Key, was: Any, row: Any, wrote: bool) -> None:
+    def _learn_of_person(self, key: Key, was: Row | None, row: Row, wrote: bool) -> None:
         if wrote or was is None:
             self.touched.add(key)
             self.refused.pop(key, None)
@@ -130,7 +129,7 @@ class Memory:
         if was is not None and was.synced and row.synced and was.payload != row.payload:
             self.edited_at_rest.add(key)
 
-    def _learn_of_claim(self, key: Key, row: Any) -> None:
+    def _learn_of_claim(self, key: Key, row: Row) -> None:
         self.claimed[key] = row.payload
         if row.claimed_fingerprint is not None:
             self.meaning.setdefault(row.claimed_fingerprint, row.payload)

@@ -17,11 +17,10 @@ from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.statements import Statements
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.conftest import BREVO
-from crm_pipeline_tests.promises.interruptible import InterruptibleDatabase
 from crm_pipeline_tests.promises.look import Action
 from crm_pipeline_tests.promises.memory import Worker
-from crm_pipeline_tests.promises.test_interleavings import queue_of
-from crm_pipeline_tests.promises.world import World, world_of
+from crm_pipeline_tests.promises.world import World, real_queue, world_of
+from crm_pipeline_tests.support.contacts import sql
 
 BARRIER = 7
 OF_OUTCOMES = ("synced", "failed", "given_up", "blocked", "rejected", "skipped", "overruled", "edited")
@@ -267,22 +266,16 @@ def slow_reaper(world: World) -> Iterator[None]:
 
 
 def run(database: Database, guard: Guard, removed: bool) -> None:
-    interruptible = InterruptibleDatabase(database.url)
-
-    def changed(crm: str) -> Queue:
-        queue = queue_of(interruptible)(crm)
+    def changed(interruptible: Database, crm: str) -> Queue:
+        queue = real_queue(interruptible, crm)
         if crm == "brevo":
             queue.statements = Changed(guard, removed)
         return queue
 
-    try:
-        with world_of(interruptible, changed) as world:
-            if removed:
-                with interruptible.engine.begin() as connection:
-                    connection.execute(text(guard.also))
-            guard.sequence(world)
-    finally:
-        interruptible.dispose()
+    with world_of(database.url, changed) as world:
+        if removed:
+            sql(database, guard.also)
+        guard.sequence(world)
 
 
 @pytest.mark.parametrize("name", GUARDS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +18,9 @@ import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
-from crm_pipeline.database.engine import Database
 from crm_pipeline.model import OutcomeKind, ProcessingStatus, SyncStatus
-from crm_pipeline_tests.promises.interruptible import InterruptibleDatabase
-from crm_pipeline_tests.promises.look import CRMS
 from crm_pipeline_tests.promises.memory import Worker
-from crm_pipeline_tests.promises.world import World, world_of
+from crm_pipeline_tests.promises.world import World
 
 MINUTES = float(os.environ.get("INTERLEAVINGS_MINUTES", "0"))
 BUDGET = settings(
@@ -37,7 +32,7 @@ BUDGET = settings(
     print_blob=True,
     suppress_health_check=list(HealthCheck),
 )
-SEEDS = 10
+SEEDS = 6
 MOST_WORKERS, MOST_CONTACTS = 3, 3
 
 
@@ -97,11 +92,6 @@ ACTIONS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
 STEPS = often(**{name: weight for name, (weight, _) in ACTIONS.items()}).flatmap(
     lambda name: st.tuples(st.just(name), st.fixed_dictionaries(ACTIONS[name][1]))
 )
-
-
-def queue_of(database: Database) -> Callable[[str], Queue]:
-    """The product's queues, as a run makes them."""
-    return lambda crm: Queue(database, CRMS[crm], RetryPolicy(), target="api.example.com")
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -297,22 +287,18 @@ class Interleavings(RuleBasedStateMachine):
             self.world.kill(self.world.workers[0])
 
 
-@pytest.fixture
-def world(database: Database) -> Iterator[World]:
-    interruptible = InterruptibleDatabase(database.url)
-    with world_of(interruptible, queue_of(interruptible)) as world:
-        yield world
-    interruptible.dispose()
-
-
 def run(world: World, number: int) -> int:
     """One seed: ten sequences, returns how many. Raises AssertionError with the shortest that breaks an invariant.
 
     Not more of one seed: from the eleventh on, five of six sequences are mere variations of the one before.
     """
-    machine = seed(number)(type("Interleavings", (Interleavings,), {"world": world}))
-    run_state_machine_as_test(machine, settings=BUDGET)
-    return machine.sequences
+
+    class InThisWorld(Interleavings):
+        pass
+
+    InThisWorld.world = world
+    run_state_machine_as_test(seed(number)(InThisWorld), settings=BUDGET)
+    return InThisWorld.sequences
 
 
 @pytest.mark.timeout(MINUTES * 60 + 600)

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.database.engine import Database
 from crm_pipeline.model import JournalEntry, Outcome, OutcomeKind
 from crm_pipeline.push.batches import into_batches
 from crm_pipeline_tests.promises import invariants
@@ -303,12 +306,12 @@ class World:
         waits = any(row.pair == ("Queued", "Error") or row.lease_id for row in self.seen.of(crm).values())
         return waits or any(key[1] == crm and one.applied == "pending" for (_, key), one in self.seen.journal.items())
 
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
     def _id(self) -> UUID:
         """The same ids in the same order each time, so that a sequence repeats exactly; not sorted by age."""
         self._ids += 1
         return uuid5(NAMESPACE_OID, str(self._ids))
-
-    # -- parts ---------------------------------------------------------------------------------------------------------
 
     def _claim(
         self, verb: str, ids: Sequence[UUID], crm: str, lease_id: UUID, run_id: str, over: bool = False
@@ -352,11 +355,20 @@ class World:
         )
 
 
+def real_queue(database: Database, crm: str) -> Queue:
+    """The product's queue, as a run makes it."""
+    return Queue(database, CRMS[crm], RetryPolicy(), target="api.example.com")
+
+
 @contextmanager
-def world_of(database: InterruptibleDatabase, queue_of: Callable[[str], Queue]) -> Iterator[World]:
-    """A world that closes its connections."""
-    world = World(database, queue_of)
+def world_of(url: URL, queue_of: Callable[[Database, str], Queue] = real_queue) -> Iterator[World]:
+    """A world on this database, that closes its connections."""
+    database = InterruptibleDatabase(url)
     try:
-        yield world
+        world = World(database, partial(queue_of, database))
+        try:
+            yield world
+        finally:
+            world.close()
     finally:
-        world.close()
+        database.dispose()

@@ -156,12 +156,12 @@ def test_no_request_starts_with_less_lease_left_than_it_may_last(
     insert_many(database, 60)
     ids = sync.due()
     account.faults.latency_seconds = 0.1
-    started = time.monotonic()
     sync.queue.claim(ids, sync.lease, RUN, sync.crm.limits.total_seconds + 5 + 1.0)
+    claimed = time.monotonic()
     result = sync.another(threads=2, lease=sync.lease).push(ids)
     times = [at for at, _ in account.received]
     assert 2 <= len(times) <= 22
-    assert max(times) - started <= 1.1
+    assert max(times) - claimed <= 1.3, "a second, and its way to the server"
     assert dict(result.outcomes) == {"synced": len(times), "released": 60 - len(times)}
     assert result.stopped_because == "the lease is too short for another request"
     assert sync.leases() == 0

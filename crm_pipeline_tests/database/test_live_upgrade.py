@@ -130,7 +130,8 @@ def test_while_an_index_is_built_writers_go_on(used: Database, background: Backg
     reader, writer = Database(used.url), Database(used.url)
     with held(reader, "SELECT 1", isolation="REPEATABLE READ"):
         running = background.upgrade(used)
-        wait_until(lambda: sql(used, BUILD_WAITS))
+        # It waits for the reader in one go: begun anew at each lock timeout, it would never come to an end.
+        wait_until(lambda: sql(used, f"{BUILD_WAITS} AND clock_timestamp() - query_start > interval '0.2 s'"))
         sql(writer, "UPDATE contacts SET favourite_colour = 'blue'")
         sql(writer, "INSERT INTO contacts (email) VALUES ('bob@example.com')")
         sql(writer, "DELETE FROM contacts WHERE email = 'bob@example.com'")

@@ -91,6 +91,7 @@ def missing_statements(present: Present, crms: Mapping[str, str]) -> list[Statem
             for name, table in OWN_TABLES.items()
             if name not in present.tables
         ),
+        *_own_columns(present),
         *(
             _index(index, present.tables.get(index.table))
             for index in (*OWN_INDEXES, *contact_indexes(crms))
@@ -208,6 +209,18 @@ def _contacts(present: Present, crms: Mapping[str, str]) -> list[Statement]:
     ]
     alter = "ALTER TABLE contacts\n    " + ",\n    ".join(parts)
     return [Statement("columns of contacts", (alter,))] if parts else []
+
+
+def _own_columns(present: Present) -> list[Statement]:
+    """What a newer version adds to our own tables."""
+    statements = []
+    for name, wanted in OWN_TABLES.items():
+        table = present.tables.get(name)
+        missing = {} if table is None else {c: d for c, d in wanted.columns.items() if c not in table.columns}
+        if missing:
+            parts = ",\n    ".join(f"ADD COLUMN IF NOT EXISTS {column} {define}" for column, define in missing.items())
+            statements.append(Statement(f"columns of {name}", (f"ALTER TABLE {name}\n    {parts}",)))
+    return statements
 
 
 def _index(index: Index, table: Table | None) -> Statement:

@@ -208,7 +208,7 @@ def _compare_own_table(found: Differences, name: str, table: Table | None) -> No
     for column, definition in wanted.items():
         have, type_name = table.columns.get(column), own_type(definition)
         if have is None:
-            found.blocking.append(
+            (found.missing if addable(definition) else found.blocking).append(
                 Difference(
                     f"{name}.{column} is missing (wanted: {type_name}).",
                     (f"{alter} ADD COLUMN {column} {definition};",),
@@ -247,6 +247,11 @@ def _compare_index(found: Differences, present: Present, index: Index) -> None:
         found.unindexed.append(
             Difference(f"The index {index.name} {what}.", (*drop, f"{create} ON {table.quoted} {index.definition};"))
         )
+
+
+def addable(definition: str) -> bool:
+    """Can a table with rows be given this column? A newer version adds such ones to our own tables."""
+    return "NOT NULL" not in definition or "DEFAULT" in definition
 
 
 def own_type(definition: str) -> str:

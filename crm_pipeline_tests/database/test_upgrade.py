@@ -55,6 +55,20 @@ def test_what_was_dropped_comes_back_with_the_next_upgrade(database: Database) -
     assert catalogue(database) == before
 
 
+def test_a_database_of_the_first_version_becomes_a_fresh_one_and_keeps_its_rows(database: Database) -> None:
+    fresh = catalogue(database)
+    sql(database, "INSERT INTO contacts (email) VALUES ('ann@example.com')")
+    sql(database, "INSERT INTO crm_sync (contact_id, crm, retry_count) SELECT id, 'brevo', 2 FROM contacts")
+    sql(database, "DROP INDEX crm_sync_address; ALTER TABLE crm_attempts DROP COLUMN left_behind")
+    gone = "pace throttled_at throttles raised_at limit_per_second requests_per_hour hour_ends_at hour_used suspicion"
+    sql(database, "ALTER TABLE crm_gate " + ", ".join(f"DROP COLUMN {column}" for column in gone.split()))
+    sql(database, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    assert upgrade(database) == ("0001", newest_version())
+    assert catalogue(database) == fresh
+    assert sql(database, "SELECT retry_count FROM crm_sync") == [(2,)]
+    assert sql(database, "SELECT DISTINCT pace, hour_used FROM crm_gate") == [(1, 0)]
+
+
 def test_version_tables_of_others_are_left_alone(empty: Database) -> None:
     sql(empty, PLAIN)
     sql(empty, "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('theirs')")

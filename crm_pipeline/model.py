@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 SANDBOX_HEADER = "X-CRM-Sandbox"
@@ -53,7 +54,9 @@ class NewsKind(StrEnum):
     UNAVAILABLE = "unavailable"
     """No usable answer: transport failure, 5xx, or a body that is not the CRM's."""
     CLOSED = "closed"
-    """The account or the settings are at fault (401, 402, 403, redirect, TLS): a person must act."""
+    """The account or the settings are at fault (401, 402, redirect, TLS): a person must act."""
+    DOUBTFUL = "doubtful"
+    """The account's fault or this contact's (403, 404, 405, 406): `check()` is asked before either is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Contact:
     page_id: UUID | None = None
     external_id: str | None = None
     """Its id at the CRM, from an earlier sync."""
+    former_address_in_use: bool = False
+    """`external_id` is an address that another contact of this CRM has today."""
+    further: Mapping[str, Any] = field(default_factory=dict)
+    """Values of further columns that the CRM's settings map, as JSON has them."""
     attempt: int = 1
     """1 for the first try, 2 for the first retry, ..."""
 
@@ -108,6 +115,8 @@ class Outcome:
     request_id: str | None = None
     """The CRM's id of the request, for its support."""
     note: str | None = None
+    left_behind: str | None = None
+    """An address of this contact that stays at the CRM beside its new one."""
     refused: bool = False
     """A clear validation refusal: trying the same data again cannot help unless somebody changes the CRM."""
     duration_ms: int = 0
@@ -122,6 +131,10 @@ class News:
     """What happened and what to do; None when all is well."""
     pause_seconds: float | None = None
     """The pause that the CRM asked for; None when it named none."""
+    limit_per_second: float | None = None
+    """Requests that the account may make in one second, as the answer's headers say; None: they do not."""
+    suspicion: str | None = None
+    """With CLOSED: what the contacts at a run's beginning were all refused for, e.g. `HTTP 400, invalid_parameter`."""
 
 
 WELL = News(NewsKind.WELL)
@@ -132,9 +145,12 @@ class Answer:
     """One request's result: an outcome for each contact in it, by contact id, and what it taught."""
 
     outcomes: Mapping[UUID, Outcome]
+    """None for a contact whose push `then` goes on."""
     news: News = WELL
     sandbox: bool = False
     """The server named itself a sandbox."""
+    then: Callable[[], Answer] | None = None
+    """The push needs one more request: to be called at the next slot. None: it has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,7 @@ SPEC = CrmSpec(
     connect=Brevo,
     key_variable="BREVO_API_KEY",
     account_requests_per_second=10,
+    account_requests_per_hour=36_000,  # https://developers.brevo.com/docs/api-limits
     sandbox_path="/v3",
     base_url_variable="BREVO_API_BASE_URL",
     external_id_column="brevo_contact_id",

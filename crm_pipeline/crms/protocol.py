@@ -63,6 +63,8 @@ class CrmSpec:
     """The variable without which the CRM is disabled, e.g. `BREVO_API_KEY`."""
     account_requests_per_second: float
     """What the CRM allows; the default rate stays below it."""
+    account_requests_per_hour: int
+    """What it allows in an hour."""
     sandbox_path: str
     """Path of the API at the sandbox, e.g. `/v3`; the base URL in `make dev` ends with it."""
     base_url_variable: str

@@ -8,6 +8,8 @@ from dagster import Definitions
 
 from crm_pipeline.logs import start_logging
 from crm_pipeline.orchestration.assets import CONTACTS, crm_asset
+from crm_pipeline.orchestration.checks import asset_checks, checks_schedule
+from crm_pipeline.orchestration.housekeeping import housekeeping_job, housekeeping_schedule
 from crm_pipeline.orchestration.resources import sync_resource
 from crm_pipeline.orchestration.schedules import every, sync_schedule
 from crm_pipeline.orchestration.sensors import give_back_sensors, retry_sensor
@@ -22,7 +24,9 @@ def load(settings: Settings) -> Definitions:
     """All CRMs' definitions, merged."""
     start_logging(settings)
     crms = [_of_crm(settings, crm) for crm in settings.crms.values()]
-    return Definitions.merge(Definitions(assets=[CONTACTS]), *crms)
+    housekeeping = housekeeping_job(settings.general)
+    shared = Definitions(assets=[CONTACTS], jobs=[housekeeping], schedules=[housekeeping_schedule(housekeeping)])
+    return Definitions.merge(shared, *crms)
 
 
 def _of_crm(settings: Settings, crm: CrmSettings) -> Definitions:
@@ -33,7 +37,8 @@ def _of_crm(settings: Settings, crm: CrmSettings) -> Definitions:
     return Definitions(
         assets=[crm_asset(crm.spec)],
         jobs=[job],
-        schedules=[sync_schedule(pipeline, job)],
+        asset_checks=asset_checks(crm.spec),
+        schedules=[sync_schedule(pipeline, job), checks_schedule(crm)],
         sensors=[retry_sensor(pipeline, job), *give_back_sensors(pipeline, [job])],
         resources={crm.name: resource},
     )

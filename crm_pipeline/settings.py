@@ -90,6 +90,12 @@ class GeneralSettings(BaseSettings):
     crm_pipeline_allow_sandbox: bool = Field(
         False, description="true: a sandbox may be synced from a database of your own (for trials)."
     )
+    crm_pipeline_keep_runs_days: int = Field(
+        30, ge=1, le=3650, description="Days for which Dagster keeps finished runs, their logs and points in plots."
+    )
+    crm_pipeline_keep_attempts_days: int = Field(
+        180, ge=1, le=3650, description="Days for which rows of crm_attempts are kept."
+    )
 
     @field_validator("crm_pipeline_data_dir")
     @classmethod
@@ -119,6 +125,13 @@ class SyncSettings(BaseSettings):
     rate_per_second: float | None = Field(
         None, ge=0.1, le=2000, description="Requests per second, of all processes together."
     )
+    requests_per_hour: int | None = Field(
+        None, ge=1, le=10_000_000, description="Requests per hour, of all processes. Unset: what the account allows."
+    )
+    refusals_warn_percent: float = Field(
+        5, ge=0, le=100, description="Share of failed and rejected pushes of 24 hours from which the check warns."
+    )
+    refusals_error_percent: float = Field(20, ge=0, le=100, description="The same, from which it is red.")
     concurrency: int = Field(16, ge=1, le=64, description="Threads that push at once.")
 
 
@@ -146,6 +159,11 @@ class CrmSettings(BaseModel):
     def rate_per_second(self) -> float:
         """The configured rate, or 80 % of what the account allows: other tools share it."""
         return self.sync.rate_per_second or 0.8 * float(self.spec.account_requests_per_second)
+
+    @property
+    def requests_per_hour(self) -> int:
+        """The configured quota, or what the account allows."""
+        return self.sync.requests_per_hour or int(self.spec.account_requests_per_hour)
 
     @property
     def max_contacts_per_run(self) -> int:

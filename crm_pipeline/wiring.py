@@ -10,7 +10,8 @@ from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.lookup import Contacts
 from crm_pipeline.contacts.queue import Queue, RetryPolicy
 from crm_pipeline.crms.protocol import Crm, CrmSpec
-from crm_pipeline.database.catalog import check_schema
+from crm_pipeline.database.catalog import StatusTypes, check_schema
+from crm_pipeline.database.check import Findings, check
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate.gate import Gate
@@ -46,8 +47,17 @@ class Pipeline:
     def queue(self) -> Queue:
         """The CRM's contacts; raises SchemaError when the catalogue is not as it must be."""
         spec = self.crm.spec
-        types = check_schema(self.database, spec.name, spec.external_id_column)
-        columns = CrmColumns(spec.name, spec.external_id_column, types.sync, types.processing, types.error_length)
+        types = self._check_schema()
+        mapped = spec.mapped(self.crm.credentials)
+        columns = CrmColumns(
+            spec.name,
+            spec.external_id_column,
+            types.sync,
+            types.processing,
+            types.error_length,
+            further=mapped.columns,
+            mapping=mapped.stamp,
+        )
         sync = self.crm.sync
         retries = RetryPolicy(sync.max_retries, sync.retry_delay_minutes, 2 if sync.retry_exponential else 1)
         return Queue(self.database, columns, retries, target=self.push_target)
@@ -55,7 +65,8 @@ class Pipeline:
     @cached_property
     def gate(self) -> Gate:
         """The CRM's shared pace and pause."""
-        return Gate(self.database, self.crm.name, self._connected.identity, self.crm.rate_per_second)
+        crm = self.crm
+        return Gate(self.database, crm.name, self._connected.identity, crm.rate_per_second, crm.requests_per_hour)
 
     @cached_property
     def push(self) -> Push:
@@ -81,12 +92,16 @@ class Pipeline:
 
     def begin(self, stop: threading.Event) -> None:
         """Before a run's first claim: schema, rate, account. Raises SchemaError, ActionNeeded, SandboxMismatch."""
-        check_schema(self.database, self.crm.name, self.crm.spec.external_id_column)
+        self._check_schema()
         self.push.begin(stop)
 
     def find_due(self, take_back_always: bool = False) -> Found:
         """What is due now, in batches."""
         return find_due(self.queue, self.crm.max_contacts_per_run, self.crm.batch_size, take_back_always)
+
+    def schema_findings(self) -> Findings:
+        """In what the database is not as the pipeline needs it."""
+        return check(self.database)
 
     def close(self) -> None:
         """Close connections."""
@@ -94,6 +109,11 @@ class Pipeline:
             self.database.dispose()
         if "_connected" in self.__dict__:
             self._connected.close()
+
+    def _check_schema(self) -> StatusTypes:
+        spec = self.crm.spec
+        mapped = spec.mapped(self.crm.credentials)
+        return check_schema(self.database, spec.name, spec.external_id_column, mapped.columns)
 
     @cached_property
     def _connected(self) -> Crm:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as budget
-from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from crm_pipeline import settings as module
-from crm_pipeline.crms.brevo import KEYS_PAGE
+from crm_pipeline.crms.brevo.settings import KEYS_PAGE
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import SettingsError
-from crm_pipeline.settings import CrmSettings, GeneralSettings, Settings, SyncSettings
+from crm_pipeline.settings import GeneralSettings, Settings, SyncSettings
 
 Load = Callable[..., Settings]
 KEY = "xkeysib-0123456789abcdef"
@@ -58,6 +54,8 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
         "crm_pipeline_schema": None,
         "crm_pipeline_data_dir": module.PROJECT_ROOT / ".data",
         "crm_pipeline_allow_sandbox": False,
+        "crm_pipeline_keep_runs_days": 30,
+        "crm_pipeline_keep_attempts_days": 180,
     }
     for crm in settings.crms.values():
         assert crm.sync.model_dump() == {
@@ -70,6 +68,9 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
             "retry_exponential": True,
             "retry_rejected": True,
             "rate_per_second": None,
+            "requests_per_hour": None,
+            "refusals_warn_percent": 5,
+            "refusals_error_percent": 20,
             "concurrency": 16,
         }
     assert settings.crms["brevo"].credentials.model_dump() == {
@@ -77,6 +78,16 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
         "list_id": None,
         "api_allow_http": False,
         "api_base_url": "https://api.brevo.com/v3",
+        "attribute_first_name": "FIRSTNAME",
+        "attribute_last_name": "LASTNAME",
+        "attribute_phone": "SMS",
+        "attribute_email_type": "EMAIL_TYPE",
+        "attribute_has_gmail": "HAS_GMAIL",
+        "attribute_source_url": "SOURCE_URL",
+        "attribute_domain_id": "DOMAIN_ID",
+        "attribute_page_id": "PAGE_ID",
+        "attributes": "",
+        "phone_region": None,
     }
 
 
@@ -112,6 +123,9 @@ def test_every_variable_is_read_under_its_crms_name(load: Load) -> None:
         BREVO_SYNC_RETRY_EXPONENTIAL="false",
         BREVO_SYNC_RETRY_REJECTED="false",
         BREVO_SYNC_RATE_PER_SECOND="50",
+        BREVO_SYNC_REQUESTS_PER_HOUR="30000",
+        BREVO_SYNC_REFUSALS_WARN_PERCENT="1",
+        BREVO_SYNC_REFUSALS_ERROR_PERCENT="2",
         BREVO_SYNC_CONCURRENCY="4",
     )
     brevo = settings.crm("brevo")
@@ -122,8 +136,9 @@ def test_every_variable_is_read_under_its_crms_name(load: Load) -> None:
     assert settings.general.dagster_database_url is not None
     assert brevo.credentials.api_key.get_secret_value() == KEY, "without the blanks around it"
     assert (brevo.credentials.list_id, brevo.credentials.api_base_url) == (12, "http://127.0.0.1:8025/v3")
-    assert list(brevo.sync.model_dump().values()) == [15, 25, 1000, 2, 0, 0.5, False, False, 50, 4]
+    assert list(brevo.sync.model_dump().values()) == [15, 25, 1000, 2, 0, 0.5, False, False, 50, 30_000, 1, 2, 4]
     assert (brevo.enabled, brevo.rate_per_second, brevo.max_contacts_per_run) == (True, 50, 1000)
+    assert brevo.requests_per_hour == 30_000
 
 
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -205,6 +220,9 @@ WRONG = {
     "BREVO_SYNC_RETRY_EXPONENTIAL": ["sometimes"],
     "BREVO_SYNC_RETRY_REJECTED": ["sometimes"],
     "BREVO_SYNC_RATE_PER_SECOND": ["0", "0.05", "-8", "2001", "nan", "inf", "fast"],
+    "BREVO_SYNC_REQUESTS_PER_HOUR": ["0", "-1", "10000001", "1.5", "many"],
+    "BREVO_SYNC_REFUSALS_WARN_PERCENT": ["-1", "101", "some"],
+    "BREVO_SYNC_REFUSALS_ERROR_PERCENT": ["-1", "101", "some"],
     "BREVO_SYNC_CONCURRENCY": ["0", "65"],
 }  # fmt: skip
 
@@ -328,50 +346,6 @@ def test_an_unencrypted_base_url_elsewhere_must_be_allowed(load: Load) -> None:
     url = "http://crm.internal/v3"
     credentials = load(BREVO_API_BASE_URL=url, BREVO_API_ALLOW_HTTP="true").crms["brevo"].credentials
     assert credentials.api_base_url == url
-
-
-# --- what follows from them
-
-
-def crm(rate: float | None = None, smallest: int = 10) -> CrmSettings:
-    sync = SyncSettings(rate_per_second=rate, scheduler_batch_size=smallest)
-    return CrmSettings(spec=CRMS["brevo"], sync=sync, credentials=None)
-
-
-def test_the_default_rate_leaves_a_fifth_of_the_account_to_other_tools() -> None:
-    assert crm().rate_per_second == 8
-    spec = replace(CRMS["brevo"], account_requests_per_second=100)
-    assert CrmSettings(spec=spec, sync=SyncSettings(), credentials=None).rate_per_second == 80
-
-
-@pytest.mark.parametrize(("rate", "most"), [(None, 1920), (20, 4800), (0.1, 24), (2000, 480_000)])
-def test_a_run_takes_what_the_rate_allows_in_four_minutes(rate: float | None, most: int) -> None:
-    assert crm(rate).max_contacts_per_run == most
-
-
-@pytest.mark.parametrize(
-    ("listed", "rate", "size"),
-    [
-        (0, None, 10), (1, None, 10), (200, None, 10), (201, None, 11), (1920, None, 96), (5000, None, 160),
-        (100_000, 100, 500), (10, 0.1, 2), (10, 0.4, 8),
-    ],
-)  # fmt: skip
-def test_a_batch_is_a_twentieth_of_the_run_within_its_limits(listed: int, rate: float | None, size: int) -> None:
-    assert crm(rate).batch_size(listed) == size
-
-
-@budget(deadline=None)
-@given(listed=st.integers(0, 200_000), rate=st.floats(0.1, 2000), smallest=st.integers(1, 500))
-def test_no_batch_is_longer_than_20_seconds_or_500_contacts_and_a_run_has_no_more_than_20_of_those_that_fit(
-    listed: int, rate: float, smallest: int
-) -> None:
-    size = crm(rate, smallest).batch_size(listed)
-    assert 1 <= size <= 500
-    assert size == 1 or size / rate <= 20
-    cut_short = size == 500 or size + 1 > rate * 20
-    assert cut_short or size >= smallest
-    assert cut_short or listed / size <= 20
-    assert size <= max(smallest, -(-listed // 20)), "no larger than need be"
 
 
 def test_a_crm_is_enabled_by_its_key_alone(load: Load) -> None:

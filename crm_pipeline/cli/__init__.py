@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from crm_pipeline.cli import contacts, crm, database, dev, sandbox, sync, up
+from crm_pipeline.cli import contacts, crm, database, dev, ledger, sandbox, sync, up
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import PipelineError
 
@@ -25,6 +25,7 @@ app.command("sandbox")(sandbox.sandbox)
 app.command("sync")(sync.sync)
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(database.app, name="db")
+app.add_typer(ledger.app, name="ledger")
 for spec in CRMS.values():
     app.add_typer(crm.commands(spec), name=spec.name)
 

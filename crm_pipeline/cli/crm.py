@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from crm_pipeline.crms.protocol import CrmSpec
 from crm_pipeline.errors import ActionNeeded
@@ -19,10 +21,6 @@ def commands(spec: CrmSpec) -> typer.Typer:
     """The commands of one CRM."""
     app = typer.Typer(help=f"{spec.title}'s account.", no_args_is_help=True)
 
-    @app.callback()
-    def group() -> None:
-        """Keeps `check` a command of its own while it is the only one."""
-
     @app.command(help=f"Is the account at {spec.title} usable with these settings? A pass opens a closed gate.")
     def check() -> None:
         console = Console()
@@ -31,7 +29,7 @@ def commands(spec: CrmSpec) -> typer.Typer:
         pipeline = connect(settings, spec.name)
         try:
             pipeline.gate.begin()
-            result = pipeline.push.check(threading.Event())
+            result = pipeline.push.check(threading.Event(), by_hand=True)
         finally:
             pipeline.close()
         for warning in result.warnings:
@@ -41,5 +39,39 @@ def commands(spec: CrmSpec) -> typer.Typer:
         kind = "a sandbox of " if result.sandbox else ""
         facts = "".join(f", {name}: {value}" for name, value in result.facts.items())
         console.print(f"{pipeline.push_target} is {kind}{spec.title} and accepts the key{facts}.", markup=False)
+
+    @app.command(help=f"Create at {spec.title} what these settings need and the account lacks, such as attributes.")
+    def setup() -> None:
+        settings = Settings.load()
+        start_logging(settings)
+        pipeline = connect(settings, spec.name)
+        console = Console()
+        try:
+            pipeline.gate.begin()
+            for step in pipeline.push.setup(threading.Event()):
+                console.print(step.says, markup=False)
+                if step.news.kind is not NewsKind.WELL:
+                    raise ActionNeeded(step.news.sentence or f"{spec.title} gives no usable answer.")
+        finally:
+            pipeline.close()
+
+    @app.command(help=f"Addresses that stayed at {spec.title} when their contact got another one.")
+    def orphans() -> None:
+        settings = Settings.load()
+        start_logging(settings)
+        pipeline = connect(settings, spec.name)
+        try:
+            found = pipeline.queue.orphans()
+        finally:
+            pipeline.close()
+        if not found:
+            Console().print(f"Nothing was left behind at {spec.title}.")
+            return
+        table = Table(f"at {spec.title}", "the contact's address now", "contact", "since (UTC)")
+        for row in found:
+            since = row.started_at.astimezone(UTC)
+            table.add_row(row.address, row.email, str(row.contact_id), f"{since:%Y-%m-%d %H:%M}")
+        Console().print(table)
+        Console().print(f"Delete or merge them at {spec.title}: nothing here does.")
 
     return app

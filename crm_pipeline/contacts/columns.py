@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from crm_pipeline.contacts.statuses import Meaning, predicate
+from crm_pipeline.contacts.statuses import Meaning, known, predicate
+from crm_pipeline.model import ProcessingStatus, SyncStatus
 from crm_pipeline.redaction import LONGEST_ERROR
 
 SOURCE_COLUMNS = ("email", "name", "phone_number", "email_type", "has_gmail", "source_url", "domain_id", "page_id")
@@ -28,11 +29,17 @@ class CrmColumns:
     processing_type: str = "crm_processing_status"
     error_length: int | None = None
     """Length of the error column, where an adopted one is a varchar(n): what is written is cut."""
+    further: tuple[str, ...] = ()
+    """Columns that the CRM's settings map, beside those that every CRM gets."""
+    mapping: str = ""
+    """Changes with each change of that mapping: part of the fingerprint. Hexadecimal."""
 
     def __post_init__(self) -> None:
-        for name in (self.crm, self.external_id):
-            if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name):
-                raise ValueError(f"{name!r} cannot be part of a column's name")
+        for name in (self.crm, self.external_id, *self.further):
+            if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
+                raise ValueError(f"{name!r} cannot be a column's name")
+        if not re.fullmatch(r"[0-9a-f]*", self.mapping):
+            raise ValueError("a mapping's stamp is hexadecimal")
 
     @property
     def sync_status(self) -> str:
@@ -58,13 +65,26 @@ class CrmColumns:
         time_known = (
             "(s.next_retry_at IS NOT NULL OR (c.last_failed_crm = :crm AND c.next_retry_at IS NOT NULL)) IS TRUE"
         )
-        values = ", ".join(f"c.{column}" for column in SOURCE_COLUMNS)
+        values = ", ".join(f"c.{column}" for column in (*SOURCE_COLUMNS, *self.further))
+        values += f", '{self.mapping}'" if self.mapping else ""
+        further = ", ".join(f"'{column}', c.{column}" for column in self.further)
         return {
             "sync_status": self.sync_status,
             "processing_status": self.processing_status,
             "error": self.error,
             "error_length": str(min(self.error_length or LONGEST_ERROR, LONGEST_ERROR)),
             "external_id": self.external_id,
+            "longest_key": str(LONGEST_KEY),
+            "further": f"json_build_object({further})",
+            # Another contact has today the address under which the CRM knows this one.
+            "former_address_in_use": f"""coalesce(
+        position('@' IN c.{self.external_id}) > 0 AND lower(c.{self.external_id}) <> {email_key} AND EXISTS (
+            SELECT FROM crm_sync other
+            JOIN contacts another ON another.id = other.contact_id
+            WHERE other.crm = :crm AND other.email_key = left(lower(c.{self.external_id}), {LONGEST_KEY})
+                AND other.contact_id <> c.id AND lower(btrim(another.email, E'{BLANKS}')) = lower(c.{self.external_id})
+            OFFSET 0
+        ), false)""",
             "sync_type": self.sync_type,
             "processing_type": self.processing_type,
             "email_key": email_key,
@@ -91,6 +111,8 @@ class CrmColumns:
         AND ({wish} OR {waiting} AND (
             s.next_retry_at <= now() OR (c.last_failed_crm = :crm AND c.next_retry_at <= now()) OR NOT ({time_known})
         ))""",
+            "unclear": predicate(Meaning.UNCLEAR, sync, processing),
+            "known": f"{known(sync, SyncStatus)} AND ({processing} IS NULL OR {known(processing, ProcessingStatus)})",
             "left_behind": f"""{predicate(Meaning.HELD, sync, processing)}
         AND NOT EXISTS (
             SELECT FROM crm_sync s WHERE s.contact_id = c.id AND s.crm = :crm AND s.lease_id IS NOT NULL

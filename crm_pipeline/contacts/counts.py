@@ -39,6 +39,22 @@ def pairs(queue: Queue) -> list[tuple[str, str | None, int]]:
     return queue.database.run(scan)
 
 
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Pushes of the last 24 hours that were the contacts' own: how many, and how many failed or were rejected."""
+
+    attempts: int
+    refused: int
+
+
+def refusals(queue: Queue) -> Refusals:
+    """Counted from `crm_attempts`; an index by time serves it."""
+    row = queue.database.run(
+        lambda connection: connection.execute(queue.statements("refusals", "queries"), {"crm": queue.crm}).one()
+    )
+    return Refusals(row.attempts, row.refused)
+
+
 def run_summary(queue: Queue, run_id: str) -> RunSummary:
     """What the run did, from its journal; the same when asked again."""
     key = {"crm": queue.crm, "run_id": run_id}

@@ -76,6 +76,10 @@ class Queue:
         """any -> New/NULL. Returns how many contacts there were."""
         return len(self.database.run(lambda connection: self._ids(connection, "unselect", ids=_texts(ids))))
 
+    def heal(self, ids: Sequence[UUID]) -> int:
+        """A pair that no event makes, of a contact that somebody wants -> Selected/Queued. Returns how many."""
+        return len(self.database.run(lambda connection: self._ids(connection, "healed", ids=_texts(ids))))
+
     # -- the start of a run --------------------------------------------------------------------------------------------
 
     def due_now(self) -> DueNow:
@@ -132,6 +136,14 @@ class Queue:
         )
         return [QueuedContact(row.id, row.email_key, row.crashes) for row in rows]
 
+    def orphans(self) -> list[Any]:
+        """Addresses left behind at the CRM: rows of address, contact_id, email (of today), started_at."""
+        return list(
+            self.database.run(
+                lambda connection: connection.execute(self.statements("orphans", "queries"), {"crm": self.crm}).all()
+            )
+        )
+
     # -- a batch -------------------------------------------------------------------------------------------------------
 
     def claim(self, ids: Sequence[UUID], lease_id: UUID, run_id: str, lease_seconds: float) -> Batch:
@@ -178,6 +190,7 @@ class Queue:
             "external_ids": _storable([outcome.external_id for outcome in outcomes]),
             "request_ids": _storable([outcome.request_id for outcome in outcomes]),
             "notes": _storable([outcome.note for outcome in outcomes]),
+            "left_behind": _storable([outcome.left_behind for outcome in outcomes]),
         }
         return self.database.run(
             lambda connection: len(connection.execute(self.statements("journal", "queries"), values).all())
@@ -330,5 +343,7 @@ def _contact(row: Any) -> Contact:
         domain_id=row.domain_id,
         page_id=row.page_id,
         external_id=row.external_id,
+        former_address_in_use=row.former_address_in_use,
+        further=row.further,
         attempt=row.attempt,
     )

@@ -67,6 +67,11 @@ def predicate(meaning: Meaning, sync: str, processing: str) -> str:
     return f"({' OR '.join(pairs)})"
 
 
+def known(column: str, labels: type[StrEnum]) -> str:
+    """SQL that is true for a status that is in the table; an application may have labels of its own."""
+    return _is_one_of(column, list(labels))
+
+
 def _is_one_of(column: str, labels: Sequence[StrEnum | None]) -> str:
     known = [f"'{label}'" for label in labels if label is not None]
     if not known:

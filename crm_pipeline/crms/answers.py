@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -35,6 +35,8 @@ class Row:
     {key_variable} and {base_url_variable}.
     """
 
+    answer: str
+    """Which answers, for the documentation."""
     on: Container[int | FailureKind]
     """Statuses, or kinds of failure."""
     contact: OutcomeKind
@@ -46,12 +48,9 @@ class Row:
     """For the journal, when the CRM gives none."""
 
 
-def _is_no_json(reply: Reply) -> bool:
-    return reply.json is None
-
-
 SHARED = (
     Row(
+        "any redirect (3xx)",
         range(300, 400),
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
@@ -60,51 +59,69 @@ SHARED = (
         code="redirect",
     ),
     Row(
+        "401",
         {401},
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
         "{title} does not accept the key: {said}. Check {key_variable}; it may be wrong, expired or revoked.",
     ),
     Row(
+        "402",
         {402},
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
         "{title} wants credits or another plan: {said}. Check the plan of the account at {title}.",
     ),
     Row(
+        "403",
         {403},
-        OutcomeKind.BLOCKED,
-        NewsKind.CLOSED,
+        OutcomeKind.FAILED,
+        NewsKind.DOUBTFUL,
         "{title} does not permit this: {said}. Check what the key in {key_variable} may do, and the account's state.",
     ),
     Row(
+        "404",
         {404},
-        OutcomeKind.BLOCKED,
-        NewsKind.CLOSED,
+        OutcomeKind.FAILED,
+        NewsKind.DOUBTFUL,
         "{title}'s API is not at this address: {said}. Check {base_url_variable}.",
-        when=_is_no_json,
-        code="wrong_address",
     ),
-    Row({429}, OutcomeKind.RELEASED, NewsKind.THROTTLED, "{title} asks for a pause: {said}."),
-    Row({400, 422}, OutcomeKind.FAILED, NewsKind.WELL, refused=True),
-    Row({408}, OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "{title} is too slow: {said}."),
-    Row(range(400, 500), OutcomeKind.FAILED, NewsKind.WELL),
-    Row(range(500, 600), OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "{title} is out of order: {said}."),
     Row(
+        "405, 406",
+        {405, 406},
+        OutcomeKind.FAILED,
+        NewsKind.DOUBTFUL,
+        "{title} does not take this kind of request: {said}. Check {base_url_variable}, and the account's plan.",
+    ),
+    Row("429", {429}, OutcomeKind.RELEASED, NewsKind.THROTTLED, "{title} asks for a pause: {said}."),
+    Row("400, 422", {400, 422}, OutcomeKind.FAILED, NewsKind.WELL, refused=True),
+    Row("408", {408}, OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "{title} is too slow: {said}."),
+    Row("any other 4xx", range(400, 500), OutcomeKind.FAILED, NewsKind.WELL),
+    Row("5xx", range(500, 600), OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "{title} is out of order: {said}."),
+    Row(
+        "the host has no address",
         {FailureKind.DNS},
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
         "{host} has no address: {said}. Check {base_url_variable} and this machine's name resolution.",
     ),
     Row(
+        "TLS or its certificate fails",
         {FailureKind.TLS},
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
         "{host} cannot be trusted: {said}. Check {base_url_variable}, this machine's clock, and who is in between.",
     ),
-    Row(set(FailureKind), OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "{title} gives no usable answer: {said}."),
+    Row(
+        "no answer, or one that is cut, too long or unreadable",
+        set(FailureKind),
+        OutcomeKind.FAILED,
+        NewsKind.UNAVAILABLE,
+        "{title} gives no usable answer: {said}.",
+    ),
     # A success that is none, or a status that HTTP does not know.
     Row(
+        "a success with another body or status, or an unknown status",
         range(1000),
         OutcomeKind.FAILED,
         NewsKind.UNAVAILABLE,
@@ -118,7 +135,8 @@ class AnswerTable:
     """Judges one CRM's answers.
 
     `error_of` takes code and message from an error's JSON, whatever it is; `pause_headers` are the CRM's own headers
-    that name a pause in seconds; `request_id_header` is the CRM's id of a request.
+    that name a pause in seconds; `limit_headers` name an account's limit and the seconds until it is renewed;
+    `request_id_header` is the CRM's id of a request.
     """
 
     def __init__(
@@ -129,6 +147,7 @@ class AnswerTable:
         rows: Iterable[Row],
         error_of: Callable[[Any], tuple[str | None, str | None]],
         pause_headers: Iterable[str] = (),
+        limit_headers: tuple[str, str] | None = None,
         request_id_header: str | None = None,
     ) -> None:
         self._names = {
@@ -142,10 +161,24 @@ class AnswerTable:
         self._rows = (*rows, *SHARED)
         self._error_of = error_of
         self._pause_headers = ("Retry-After", *pause_headers)
+        self._limit_headers = limit_headers
         self._request_id_header = request_id_header
 
-    def judge(self, answer: Reply | TransportFailure, finer: Iterable[Row] = ()) -> tuple[Outcome, News]:
-        """Outcome and news of one answer; `finer` rows of one kind of request come before all others."""
+    def judge(
+        self, answer: Reply | TransportFailure, finer: Iterable[Row] = (), about_a_contact: bool = True
+    ) -> tuple[Outcome, News]:
+        """Outcome and news of one answer; `finer` rows of one kind of request come before all others.
+
+        What might be a contact's fault or the account's is the account's, when the request is not about a contact.
+        """
+        outcome, news = self._judged(answer, finer)
+        if news.kind is NewsKind.DOUBTFUL and not about_a_contact:
+            outcome = replace(outcome, kind=OutcomeKind.BLOCKED, error=news.sentence)
+            news = replace(news, kind=NewsKind.CLOSED)
+        limit = self._limit_per_second(answer) if isinstance(answer, Reply) else None
+        return outcome, news if limit is None else replace(news, limit_per_second=limit)
+
+    def _judged(self, answer: Reply | TransportFailure, finer: Iterable[Row]) -> tuple[Outcome, News]:
         if isinstance(answer, TransportFailure):
             row = next(row for row in self._rows if answer.kind in row.on)
             return self._explained(row, answer, answer.kind, answer.detail, answer.kind)
@@ -207,6 +240,15 @@ class AnswerTable:
         if len(text) > _MOST_READ:
             text = mask(text[:_MOST_READ], self._secrets)[: -self._longest_secret]
         return redact(_TAG.sub(" ", text) if is_page else text, self._secrets).rstrip(". ")
+
+    def _limit_per_second(self, reply: Reply) -> float | None:
+        """The account's limit, when the headers speak of a window of one second."""
+        if self._limit_headers is None:
+            return None
+        limit, left = (reply.headers.get(name, "").strip() for name in self._limit_headers)
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", limit) or left not in ("0", "1"):
+            return None
+        return float(limit)
 
     def _pause_seconds(self, answer: Reply | TransportFailure) -> float | None:
         if isinstance(answer, TransportFailure) or answer.status not in (429, 503):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic_settings import BaseSettings
 
-from crm_pipeline.model import Answer, CheckResult, Contact
+from crm_pipeline.model import WELL, Answer, CheckResult, Contact, News
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,30 @@ class Limits:
     """The longest that one request can last, connection and body included."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a CRM's settings send beside the columns that every CRM gets."""
+
+    columns: tuple[str, ...] = ()
+    """Further columns of `contacts`."""
+    stamp: str = ""
+    """Part of a contact's fingerprint: changes with each change of the mapping. Hexadecimal; empty: the default."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetupStep:
+    """One request of a setup: what was made, or why not."""
+
+    says: str
+    news: News = WELL
+
+
 class Crm(Protocol):
     """One CRM's account, ready for requests from several threads.
 
-    A request never sleeps, never retries beyond one immediate reconnect, opens no transaction and makes no status:
-    it answers with outcomes and with what it learnt about the account. Expected failures are outcomes;
-    an exception is a bug.
+    A call makes one request, or as many as it says; it never sleeps, never retries beyond one immediate reconnect,
+    opens no transaction and makes no status: it answers with outcomes and with what it learnt about the account.
+    Expected failures are outcomes; an exception is a bug.
     """
 
     limits: Limits
@@ -38,10 +56,19 @@ class Crm(Protocol):
         """Why no request can be made for this contact (no address, ...), or None."""
 
     def push(self, contacts: Sequence[Contact]) -> Answer:
-        """One upsert of at most `limits.contacts_per_request` contacts. Outcomes are matched by contact id."""
+        """The first request of an upsert of at most `limits.contacts_per_request` contacts.
+
+        Outcomes are matched by contact id. An answer with `then` needs another request.
+        """
+
+    def prepare(self) -> CheckResult:
+        """Read what pushes need to know of the account (its attributes): once a run, one request."""
 
     def check(self) -> CheckResult:
-        """Ask the CRM whether key, plan and configured list are usable. One or two cheap requests."""
+        """Ask the CRM whether key, plan and configured list are usable, `prepare` included. At most two requests."""
+
+    def setup(self) -> Iterator[SetupStep]:
+        """Create what the settings need and the account lacks. Each step makes one request."""
 
     def close(self) -> None:
         """Close pooled connections."""
@@ -70,3 +97,5 @@ class CrmSpec:
     base_url_variable: str
     external_id_column: str
     """Column of `contacts` for the contact's id at the CRM, e.g. `brevo_contact_id`."""
+    mapped: Callable[[Any], Mapped] = lambda _: Mapped()
+    """Which further columns these settings send."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_pipeline.crms import brevo
+from crm_pipeline.crms.brevo.spec import SPEC as BREVO
 from crm_pipeline.crms.protocol import CrmSpec
 
-CRMS: dict[str, CrmSpec] = {spec.name: spec for spec in (brevo.SPEC,)}
+CRMS: dict[str, CrmSpec] = {spec.name: spec for spec in (BREVO,)}

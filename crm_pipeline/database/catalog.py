@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crm_pipeline.database.engine import Database
@@ -59,8 +59,11 @@ class StatusTypes:
     """The length of `{crm}_processing_error` where it is a varchar(n)."""
 
 
-def check_schema(database: Database, crm: str, external_id: str) -> StatusTypes:
-    """The CRM's types; raises SchemaError that names each missing or retyped column with found and wanted type."""
+def check_schema(database: Database, crm: str, external_id: str, mapped: Sequence[str] = ()) -> StatusTypes:
+    """The CRM's types; raises SchemaError that names each missing or retyped column with found and wanted type.
+
+    `mapped` are columns of the application's own that the CRM's settings send.
+    """
     present = database.run(lambda connection: read_present(connection, {crm: external_id}))
     found = differences(present, {crm: external_id}, database.schema)
     if problems := [*found.blocking, *found.missing]:
@@ -71,6 +74,11 @@ def check_schema(database: Database, crm: str, external_id: str) -> StatusTypes:
         )
     assert present.contacts is not None
     columns = present.contacts.columns
+    if unknown := [column for column in mapped if column not in columns]:
+        raise SchemaError(
+            [f"contacts has no column {', '.join(unknown)}, which {crm.upper()}_ATTRIBUTES maps."],
+            "Correct the variable, or add the column.",
+        )
     return StatusTypes(
         columns[f"{crm}_sync_status"].type_name,
         columns[f"{crm}_processing_status"].type_name,

@@ -192,6 +192,17 @@ OWN_TABLES: dict[str, OwnTable] = {
         "",
         ("SELECT", "INSERT", "UPDATE", "DELETE"),
     ),
+    "crm_ledger": OwnTable(
+        {
+            "crm": "text NOT NULL",
+            "contact_id": "uuid NOT NULL REFERENCES contacts (id) ON DELETE CASCADE",
+            "state": "text NOT NULL",
+            "since": "timestamptz NOT NULL",
+        },
+        ["PRIMARY KEY (contact_id, crm)"],
+        "",
+        ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    ),
     "crm_gate": OwnTable(
         {
             "crm": "text PRIMARY KEY",
@@ -224,9 +235,10 @@ OWN_INDEXES = [
     Index("crm_sync_backoff", "crm_sync", "(crm, next_retry_at) WHERE next_retry_at IS NOT NULL"),
     Index("crm_sync_lease", "crm_sync", "(lease_id) WHERE lease_id IS NOT NULL"),
     Index("crm_sync_one_address_in_flight", "crm_sync", "(crm, email_key) WHERE lease_id IS NOT NULL", unique=True),
-    Index("crm_sync_address", "crm_sync", "(crm, email_key)"),
+    Index("crm_sync_address", "crm_sync", "(email_key)"),
     Index("crm_attempts_contact", "crm_attempts", "(contact_id, crm, started_at)"),
     Index("crm_attempts_run", "crm_attempts", "(run_id)"),
+    Index("crm_attempts_time", "crm_attempts", "USING brin (started_at)"),
     Index("crm_attempts_pending", "crm_attempts", "(crm, lease_id) WHERE applied = 'pending'"),
     Index("crm_attempts_left_behind", "crm_attempts", "(crm) WHERE left_behind IS NOT NULL"),
 ]

@@ -14,6 +14,7 @@ SET paused_until = CASE
     END,
     cause = :sentence,
     cause_kind = 'closed',
-    checked_at = NULL
+    checked_at = NULL,
+    suspicion = coalesce(:suspicion, suspicion)
 WHERE crm = :crm
 RETURNING failures_in_a_row

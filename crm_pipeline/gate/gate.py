@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import CheckResult, News, NewsKind
@@ -43,6 +46,10 @@ class GateState:
     rate_per_second: float
     checked_seconds_ago: float | None
     """Since `check()` last passed with this key and URL; None: never."""
+    suspicion: str | None = None
+    """What the contacts at a run's beginning were all refused for; None once one of them was not."""
+    throttled_at: datetime | None = None
+    """When the last pause that the CRM asked for began: slots reserved before are void."""
 
     @property
     def paused(self) -> bool:
@@ -60,8 +67,8 @@ class GateState:
 
     @property
     def half_open(self) -> bool:
-        """The CRM was down and nothing has been pushed since: the next contact goes alone."""
-        return self.failures_in_a_row >= FAILURES_BEFORE_PAUSE
+        """The CRM was down, or refused all contacts alike, and none has come through since: the next goes alone."""
+        return self.failures_in_a_row >= FAILURES_BEFORE_PAUSE or self.suspicion is not None
 
     def sentence(self) -> str:
         """For skipped ticks and runs by hand."""
@@ -70,28 +77,48 @@ class GateState:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Slots for requests, as seconds from now; none while paused."""
+    """Slots for requests, as seconds from `made_at`; none while paused, or while others have reserved the next 30 s."""
 
+    made_at: float
+    """Monotonic time at which the database made it."""
     delays: tuple[float, ...]
+    next_seconds: float
+    """How far away the next free slot is; negative: one that is late may be caught up with."""
     paused_seconds: float
     cause: str | None
     cause_kind: NewsKind | None
-    failures_in_a_row: int
-    pauses_in_a_row: int
+    trouble: bool
+    """Failures, pauses or a suspicion that the next good answer ends."""
+    rate_per_second: float
+    """As it is now, after 429s and below the CRM's own limit."""
+    throttled_at: datetime | None
 
 
 class Gate:
-    """Pace and pause of one CRM. `identity` is a hash of key and URL: when it changes, a closed gate opens."""
+    """Pace and pause of one CRM. `identity` is a hash of key and URL: when it changes, a closed gate opens.
 
-    def __init__(self, database: Database, crm: str, identity: str, rate_per_second: float) -> None:
+    `requests_per_hour`: a second window beside the rate; None: there is none.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        crm: str,
+        identity: str,
+        rate_per_second: float,
+        requests_per_hour: int | None = None,
+    ) -> None:
         self.database = database
         self.crm = crm
         self.identity = identity
         self.rate_per_second = rate_per_second
+        self.requests_per_hour = requests_per_hour
+        self._limit_per_second: float | None = None  # as the row had it when it was last seen
+        self._known_behind: float | None = None
 
     def begin(self) -> GateState:
-        """At the start of a run: write the configured rate, open the gate if key or URL have changed."""
-        self._run("begin", rate=self.rate_per_second, identity=self.identity)
+        """At the start of a run: write the configured rate and quota, open the gate if key or URL have changed."""
+        self._run("begin", rate=self.rate_per_second, requests_per_hour=self.requests_per_hour, identity=self.identity)
         return self.state()
 
     def state(self) -> GateState:
@@ -101,7 +128,7 @@ class Gate:
             return GateState(0, None, None, 0, self.rate_per_second, None)
         row = rows[0]
         if row.identity != self.identity:
-            return GateState(0, None, None, 0, row.rate_per_second, None)
+            return GateState(0, None, None, 0, row.rate_per_second, None, throttled_at=row.throttled_at)
         kind = NewsKind(row.cause_kind) if row.cause_kind else None
         return GateState(
             row.paused_seconds or 0.0,
@@ -110,28 +137,59 @@ class Gate:
             row.failures_in_a_row,
             row.rate_per_second,
             row.checked_seconds_ago,
+            row.suspicion,
+            row.throttled_at,
         )
 
-    def reserve(self, n: int) -> Reservation:
-        """Reserve `n` spaced slots, or learn of the pause."""
-        rows = self._rows("reserve", n=n)
-        if not rows:
+    def reserve(self, n: int, monotonic: Callable[[], float] = time.monotonic) -> Reservation:
+        """Reserve `n` spaced slots, fewer when the hour's quota ends before; or learn of the pause."""
+        parameters = {"crm": self.crm, "n": n}
+
+        def work(connection: Connection) -> tuple[Any, float, float]:
+            asked_at = monotonic()
+            return connection.execute(_statement("reserve"), parameters).first(), asked_at, monotonic()
+
+        row, asked_at, read_at = self.database.run(work)
+        if row is None:
             self.begin()
-            rows = self._rows("reserve", n=n)
-        row = rows[0]
+            row, asked_at, read_at = self.database.run(work)
         kind = NewsKind(row.cause_kind) if row.cause_kind else None
-        if row.paused_seconds:
-            n = 0
-        delays = tuple(row.first_delay_seconds + i / row.rate_per_second for i in range(n))
-        return Reservation(delays, row.paused_seconds, row.cause, kind, row.failures_in_a_row, row.pauses_in_a_row)
+        self._limit_per_second = row.limit_per_second
+        return Reservation(
+            row.now + self._behind(asked_at - row.now, read_at - row.now),
+            tuple(row.next_seconds + i / row.rate_per_second for i in range(row.granted)),
+            row.next_seconds,
+            row.paused_seconds,
+            row.cause,
+            kind,
+            row.trouble,
+            row.rate_per_second,
+            row.throttled_at,
+        )
+
+    def _behind(self, least: float, most: float) -> float:
+        """How far the monotonic clock is behind the database's: within this statement's bounds, else as known before.
+
+        A wait for the row's lock or for a busy process would else move the slots: close to the CRM's limit 50 ms are
+        enough for a 429.
+        """
+        known = most if self._known_behind is None else self._known_behind
+        self._known_behind = min(max(known, least), most)
+        return self._known_behind
 
     def tell(self, news: News) -> int:
-        """What a request taught. Returns the length of the row of failures as it stands now."""
+        """What a request taught. Returns the length of the row of failures as it stands now.
+
+        Raises ValueError for a doubt: a check must have settled it before.
+        """
+        if news.kind is NewsKind.DOUBTFUL:
+            raise ValueError("a doubtful answer is no news of the account until a check has settled it")
+        self.tell_limit(news.limit_per_second)
         values: dict[str, Any] = {}
         if news.kind is NewsKind.UNAVAILABLE:
             values = {"seconds": news.pause_seconds, "threshold": FAILURES_BEFORE_PAUSE, **_growing_pause()}
         elif news.kind is NewsKind.CLOSED:
-            values = _growing_pause()
+            values = {"suspicion": news.suspicion, **_growing_pause()}
         elif news.kind is NewsKind.THROTTLED:
             seconds = news.pause_seconds
             values = {"seconds": UNNAMED_THROTTLE_SECONDS * _jitter() if seconds is None else seconds}
@@ -143,12 +201,22 @@ class Gate:
             rows = self._rows(news.kind.value, **values)
         return int(rows[0].failures_in_a_row)
 
-    def tell_check(self, result: CheckResult) -> None:
-        """What `check()` found: a pass opens the gate, anything else is told as the news it is."""
+    def tell_check(self, result: CheckResult, by_hand: bool = False) -> None:
+        """What `check()` found: a pass opens the gate, anything else is told as the news it is.
+
+        `by_hand`: a person asked, and has looked into what contacts were refused for; a pass ends the suspicion too.
+        """
         if result.news.kind is NewsKind.WELL:
-            self._run("checked")
+            self.tell_limit(result.news.limit_per_second)
+            self._run("checked", by_hand=by_hand)
         else:
             self.tell(result.news)
+
+    def tell_limit(self, per_second: float | None) -> None:
+        """What the CRM's headers say a second allows, if they do. Written only when the row is not known to have it."""
+        if per_second is not None and per_second > 0 and per_second != self._limit_per_second:
+            self._run("limit", limit_per_second=per_second)
+            self._limit_per_second = per_second
 
     def _rows(self, name: str, **values: Any) -> Any:
         parameters = {"crm": self.crm} | values

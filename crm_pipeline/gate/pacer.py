@@ -6,14 +6,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
 
-from crm_pipeline.gate.gate import Gate
+from crm_pipeline.gate.gate import Gate, Reservation
 from crm_pipeline.model import News, NewsKind
 
 CHUNK_SECONDS = 0.25
 """Slots reserved at once: few statements at a high rate, and another process's pause is seen within this time."""
 STALE_SECONDS = 1.0
+LEASE_TOO_SHORT = "the lease is too short for another request"
 LONGEST_WAITED_PAUSE_SECONDS = 60.0
+POLL_SECONDS = 0.5
+LOOK_SECONDS = 0.1
+"""So long before its slot a sender that has waited looks for a pause: afterwards, its request would come late."""
+
+
+class Slot(NamedTuple):
+    """When one request may be sent, by this process's monotonic clock."""
+
+    at: float
+    throttled_at: datetime | None
+    """The last pause when it was reserved: a later one makes it void."""
 
 
 class Pacer:
@@ -34,9 +48,10 @@ class Pacer:
         self._left = requests
         self._stop = stop
         self._monotonic = monotonic
-        self._slots: deque[float] = deque()
+        self._slots: deque[Slot] = deque()
+        self._rate = gate.rate_per_second
         self._lock = threading.Lock()
-        self._trouble = False  # failures or pauses, told by any process, that the next good answer ends
+        self._trouble = False  # failures, pauses or a suspicion, of any process, that the next good answer ends
         self._bad_news = 0
         self._ended: str | None = None
 
@@ -48,30 +63,36 @@ class Pacer:
             if self._ended is not None:
                 return self._ended
             known = self._bad_news
-            slot, pause = self._take()
+            slot = self._take()
             now = self._monotonic()
-            if pause is not None:
-                reason, seconds = pause
-                if reason is not None or now + seconds > latest:
-                    self._ended = reason or "the pause lasts longer than the lease"
-                    return self._ended
-                self._stop.wait(min(seconds, 0.5))
+            if isinstance(slot, Reservation):  # of nothing
+                reason = self._reason_to_end(slot, latest - now)
+                if reason is not None:
+                    return reason
+                self._stop.wait(min(slot.paused_seconds or POLL_SECONDS, POLL_SECONDS))
                 continue
-            if slot > latest:
-                return "the lease is too short for another request"
-            if slot > now:
-                self._stop.wait(slot - now)
+            if slot.at > latest:
+                return LEASE_TOO_SHORT
+            if slot.at - now > CHUNK_SECONDS:
+                self._stop.wait(slot.at - LOOK_SECONDS - now)
+                known = self._bad_news
+                if not self._stop.is_set() and self._paused_since(slot):
+                    continue
+                now = self._monotonic()
+            if slot.at > now:
+                self._stop.wait(slot.at - now)
             if self._stop.is_set() or self._ended is not None:
                 continue
-            if (self._bad_news != known or slot - now > CHUNK_SECONDS) and self._paused_meanwhile():
+            if self._bad_news != known and self._paused_since(slot):
                 continue
-            if self._monotonic() - slot <= STALE_SECONDS:
+            if self._monotonic() - slot.at <= STALE_SECONDS:
                 return None
             # This process was stalled: its slot belongs to the past, and others have sent since.
 
     def tell(self, news: News) -> int:
         """Tell the gate. A good answer is written only when there is trouble to end: that saves a statement each."""
         if news.kind is NewsKind.WELL and not self._trouble:
+            self._gate.tell_limit(news.limit_per_second)
             return 0
         self._trouble = news.kind is NewsKind.UNAVAILABLE
         if news.kind is NewsKind.WELL:
@@ -82,30 +103,40 @@ class Pacer:
             self._slots.clear()  # the next sender asks the gate, and learns of the pause
         return failures
 
-    def _paused_meanwhile(self) -> bool:
-        """Did a pause begin while a slot was waited for? Then it and all others in hand are given up."""
-        if not self._gate.state().paused:
+    def _paused_since(self, slot: Slot) -> bool:
+        """Did a pause begin while a slot was waited for? Then it and all others in hand are given up.
+
+        A pause that is over already counts: the slots at its end are others', at a slower pace.
+        """
+        state = self._gate.state()
+        if not state.paused and state.throttled_at == slot.throttled_at:
             return False
         with self._lock:
             self._slots.clear()
         return True
 
-    def _take(self) -> tuple[float, tuple[str | None, float] | None]:
-        """A slot, or (reason to end or None to wait, seconds)."""
+    def _take(self) -> Slot | Reservation:
+        """A slot; or the reservation that brought none."""
         with self._lock:
-            if self._slots:
-                return self._slots.popleft(), None
-            wanted = max(1, min(int(self._gate.rate_per_second * CHUNK_SECONDS), self._left))
-            asked = self._monotonic()
-            reservation = self._gate.reserve(wanted)
-            trouble = reservation.failures_in_a_row + reservation.pauses_in_a_row > 0
-            self._trouble = self._trouble or trouble
-            if reservation.delays:
-                self._left = max(0, self._left - wanted)
-                # Counted from before the statement: waiting for its answer does not push the slots back.
-                self._slots.extend(asked + delay for delay in reservation.delays)
-                return self._slots.popleft(), None
-        waits = (
-            reservation.cause_kind is NewsKind.THROTTLED and reservation.paused_seconds <= LONGEST_WAITED_PAUSE_SECONDS
-        )
-        return 0.0, (None if waits else reservation.cause or "the gate is paused", reservation.paused_seconds)
+            if not self._slots:
+                wanted = max(1, min(int(self._rate * CHUNK_SECONDS), self._left))
+                reservation = self._gate.reserve(wanted, self._monotonic)
+                self._trouble = self._trouble or reservation.trouble
+                self._rate = reservation.rate_per_second
+                if not reservation.delays:
+                    return reservation
+                self._left = max(0, self._left - len(reservation.delays))
+                self._slots.extend(
+                    Slot(reservation.made_at + delay, reservation.throttled_at) for delay in reservation.delays
+                )
+            return self._slots.popleft()
+
+    def _reason_to_end(self, nothing: Reservation, seconds_left: float) -> str | None:
+        """Why no slot is worth waiting for, or None. A pause that is too long ends the batch."""
+        if not nothing.paused_seconds:
+            return LEASE_TOO_SHORT if nothing.next_seconds > seconds_left else None
+        if nothing.cause_kind is not NewsKind.THROTTLED or nothing.paused_seconds > LONGEST_WAITED_PAUSE_SECONDS:
+            self._ended = nothing.cause or "the gate is paused"
+        elif nothing.paused_seconds > seconds_left:
+            self._ended = "the pause lasts longer than the lease"
+        return self._ended

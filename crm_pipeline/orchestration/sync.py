@@ -23,6 +23,7 @@ from dagster import (
 from crm_pipeline.contacts.counts import run_summary
 from crm_pipeline.model import NewsKind, RunSummary
 from crm_pipeline.orchestration.assets import materialization
+from crm_pipeline.orchestration.checks import evaluations
 from crm_pipeline.orchestration.resources import SyncResource
 from crm_pipeline.orchestration.schedules import every
 from crm_pipeline.orchestration.steps import RETRIES, BatchReport, batch_step, step
@@ -108,6 +109,10 @@ def summarize(context: OpExecutionContext, crm: SyncResource, reports: list[Batc
             queue.give_back(context.run_id, "the batch could not be pushed", crashed=False)
         summary = run_summary(queue, context.run_id)
         context.log_event(materialization(crm.crm, summary))
+        for evaluation in evaluations(crm.pipeline):
+            context.log_event(evaluation)  # type: ignore[arg-type]  # Dagster takes it, and says otherwise
+            if not evaluation.passed:
+                context.log.warning(f"Check {evaluation.check_name}: {evaluation.description}")
         context.instance.add_run_tags(context.run_id, {CONTACTS_TAG: str(sum(summary.attempts.values()))})
         _log(context, summary)
         if len(own) < len(reports):

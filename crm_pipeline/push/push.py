@@ -6,16 +6,18 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from crm_pipeline.contacts.queue import Queue
-from crm_pipeline.crms.protocol import Crm
+from crm_pipeline.crms.protocol import Crm, SetupStep
 from crm_pipeline.errors import ActionNeeded, DatabaseFailure
 from crm_pipeline.gate.gate import Gate, GateState
 from crm_pipeline.gate.pacer import LONGEST_WAITED_PAUSE_SECONDS, Pacer
 from crm_pipeline.model import Batch, CheckResult, NewsKind, OutcomeKind, PushResult
+from crm_pipeline.push.beginning import Beginning
+from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.push.sender import STOPPED, Sender
 
@@ -38,6 +40,9 @@ class Push:
     threads: int
     retry_rejected: bool
     sandbox: Sandbox
+    _beginnings: dict[str, Beginning] = field(default_factory=dict, init=False)
+    prepared: threading.Event = field(default_factory=threading.Event, init=False)
+    """The CRM has read what pushes need to know of the account."""
 
     def begin(self, stop: threading.Event) -> GateState:
         """Before a run's first claim: write the rate; ask `check()` when it is due. Returns the gate's state.
@@ -48,9 +53,10 @@ class Push:
         state = self.gate.begin()
         closed = state.cause_kind is NewsKind.CLOSED  # whoever starts a run then has mended something
         if state.needs_check and (closed or not state.paused):
-            result = self.check(stop)
-            for warning in result.warnings:
-                logger.warning("%s", warning)
+            self._note_prepared(self.check(stop))
+            state = self.gate.state()
+        elif not state.paused:
+            self._prepare(stop)
             state = self.gate.state()
         if state.cause_kind is NewsKind.CLOSED:
             raise ActionNeeded(
@@ -59,16 +65,29 @@ class Push:
             )
         return state
 
-    def check(self, stop: threading.Event) -> CheckResult:
-        """Ask the CRM whether the account is usable, and tell the gate. Raises SandboxMismatch."""
-        pacer = Pacer(self.gate, CHECK_REQUESTS, stop)
-        for _ in range(CHECK_REQUESTS):
-            if pacer.wait(time.monotonic() + 30) is not None:
-                break  # a check that finds the gate closed is what may open it
+    def check(self, stop: threading.Event, by_hand: bool = False) -> CheckResult:
+        """Ask the CRM whether the account is usable, and tell the gate. Raises SandboxMismatch.
+
+        A pass opens a closed gate; asked `by_hand`, it also ends the suspicion that a run's beginning raised.
+        """
+        self._wait_for_slots(CHECK_REQUESTS, stop)
         result = self.crm.check()
         self.sandbox.check(result)
-        self.gate.tell_check(result)
+        self.gate.tell_check(result, by_hand)
         return result
+
+    def setup(self, stop: threading.Event) -> Iterator[SetupStep]:
+        """Create at the CRM what the settings need, one request a step. Ends at the first that did not succeed."""
+        steps = self.crm.setup()
+        while True:
+            self._wait_for_slots(1, stop)
+            step = next(steps, None)
+            if step is None:
+                return
+            yield step
+            if step.news.kind is not NewsKind.WELL:
+                self.gate.tell(step.news)
+                return
 
     def push(
         self,
@@ -91,8 +110,9 @@ class Push:
         waits = state.paused and (
             state.cause_kind is not NewsKind.THROTTLED or state.paused_seconds > LONGEST_WAITED_PAUSE_SECONDS
         )
-        if stop.is_set() or waits or state.checked_seconds_ago is None:
-            reason = STOPPED if stop.is_set() else state.cause or UNCHECKED
+        waits = waits or state.checked_seconds_ago is None
+        reason = STOPPED if stop.is_set() else (state.cause or UNCHECKED) if waits else self._prepare(stop)
+        if reason is not None:
             self.queue.release(lease_id, reason)  # what an earlier call of this step had claimed
             return PushResult(lease_id, len(ids), 0, stopped_because=reason)
         outcomes: Counter[str] = Counter()
@@ -104,7 +124,7 @@ class Push:
                     lease_id, "a person acted meanwhile"
                 )  # what an earlier call of this step had claimed
                 return PushResult(lease_id, len(ids), 0)
-            sender = self._sender(batch, state.half_open, stop)
+            sender = self._sender(batch, run_id, state, stop)
             for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
                 self.queue.journal(lease_id, run_id, entries)
                 outcomes.update(entry.outcome.kind.value for entry in entries)
@@ -139,7 +159,11 @@ class Push:
     def _lease_seconds(self, contacts: int) -> float:
         return max(SHORTEST_LEASE_SECONDS, 3 * contacts / self.gate.rate_per_second + 60)
 
-    def _sender(self, batch: Batch, probe: bool, stop: threading.Event) -> Sender:
+    def _sender(self, batch: Batch, run_id: str, state: GateState, stop: threading.Event) -> Sender:
+        beginning = self._beginnings.get(run_id)
+        if beginning is None:
+            self._beginnings.clear()  # a process has one run at a time
+            beginning = self._beginnings[run_id] = Beginning(state.suspicion)
         return Sender(
             self.crm,
             self.gate,
@@ -148,6 +172,35 @@ class Push:
             threads=self.threads,
             retry_rejected=self.retry_rejected,
             sandbox=self.sandbox,
-            probe=probe,
+            beginning=beginning,
+            doubt=Doubt(lambda: self.check(stop)),
+            probe=state.half_open,
             stop=stop,
         )
+
+    def _prepare(self, stop: threading.Event) -> str | None:
+        """Let the CRM read what pushes need to know of the account, once a run; why nothing may be sent, or None."""
+        if self.prepared.is_set():
+            return None
+        self._wait_for_slots(1, stop)
+        result = self.crm.prepare()
+        self.sandbox.check(result)
+        if result.news.kind is not NewsKind.WELL:
+            self.gate.tell(result.news)
+        elif result.news.limit_per_second is not None:
+            self.gate.tell_limit(result.news.limit_per_second)
+        self._note_prepared(result)
+        return result.news.sentence
+
+    def _note_prepared(self, result: CheckResult) -> None:
+        for warning in result.warnings:
+            logger.warning("%s", warning)
+        if result.news.kind is NewsKind.WELL:
+            self.prepared.set()
+
+    def _wait_for_slots(self, requests: int, stop: threading.Event) -> None:
+        """Every request takes a slot. A closed gate is no reason not to ask: the answer is what may open it."""
+        pacer = Pacer(self.gate, requests, stop)
+        for _ in range(requests):
+            if pacer.wait(time.monotonic() + 30) is not None:
+                return

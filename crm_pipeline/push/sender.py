@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from crm_pipeline.crms.protocol import Crm
 from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE, Gate
 from crm_pipeline.gate.pacer import Pacer
-from crm_pipeline.model import Contact, JournalEntry, NewsKind, Outcome, OutcomeKind
+from crm_pipeline.model import WELL, Answer, Contact, JournalEntry, NewsKind, Outcome, OutcomeKind
+from crm_pipeline.push.beginning import Beginning
+from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.push.sandbox import Sandbox
 
 STOPPED = "the run is being stopped"
@@ -41,6 +44,8 @@ class Sender:
         threads: int,
         retry_rejected: bool,
         sandbox: Sandbox,
+        beginning: Beginning,
+        doubt: Doubt,
         probe: bool,
         stop: threading.Event,
     ) -> None:
@@ -48,6 +53,8 @@ class Sender:
         self._latest = lease_end - crm.limits.total_seconds - MARGIN_SECONDS
         self._retry_rejected = retry_rejected
         self._sandbox = sandbox
+        self._beginning = beginning
+        self._doubt = doubt
         self._stop = stop
         self._halt = threading.Event()
         self._pacer = Pacer(gate, len(contacts), self._halt)
@@ -60,6 +67,7 @@ class Sender:
         self._turn = threading.Condition()
         self._in_flight = 0
         self._probe = probe
+        self._is_probe = False
         self._asked = False
         """A request was made."""
         self._threads = min(threads, len(self._requests))
@@ -117,14 +125,16 @@ class Sender:
 
     def _send_probe(self) -> None:
         """The one request after an outage. What cannot be pushed makes none: then the next contact is the one."""
-        while self._send_one(probe=True) and not self._asked:
+        self._is_probe = True
+        while self._send_one() and not self._asked:
             pass
+        self._is_probe = False
 
     def _work(self) -> None:
         while self._send_one():
             pass
 
-    def _send_one(self, probe: bool = False) -> bool:
+    def _send_one(self) -> bool:
         """Send the next request; False: there is none, or nothing more may be sent."""
         with self._turn:
             contacts = None if self._halt.is_set() else next(self._next, None)
@@ -132,7 +142,7 @@ class Sender:
                 return False
             self._in_flight += 1
         try:
-            return self._send(contacts, probe)
+            return self._send(contacts)
         except BaseException:
             self._halt.set()
             raise
@@ -141,7 +151,7 @@ class Sender:
                 self._in_flight -= 1
                 self._turn.notify_all()
 
-    def _send(self, contacts: Sequence[Contact], probe: bool) -> bool:
+    def _send(self, contacts: Sequence[Contact]) -> bool:
         """Push one request's contacts; False: nothing more may be sent."""
         started = time.monotonic()
         pushable = []
@@ -151,38 +161,86 @@ class Sender:
                 pushable.append(contact)
             else:
                 self._put(contact, Outcome(OutcomeKind.REJECTED, code="not_pushable", error=reason), started)
+        if not pushable:
+            return True
+        if not self._beginning.may_send(len(pushable), self._halt):
+            return False
+        answered = self._ask(pushable)
+        if answered is None:
+            self._beginning.not_sent(len(pushable))
+            return False
+        answer, throttled, started = answered
+        verdict = None
+        note = f"sent again after {throttled} pauses that the CRM asked for" if throttled else None
+        for contact in pushable:
+            outcome = answer.outcomes.get(contact.id)
+            if outcome is None:
+                outcome = Outcome(
+                    OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact"
+                )
+            verdict = self._beginning.told(outcome) or verdict
+            self._put(contact, replace(outcome, note="; ".join(filter(None, (outcome.note, note))) or None), started)
+        if answer.news.kind is NewsKind.WELL:
+            self._pacer.tell(verdict or answer.news)
+        if verdict is not None:
+            self.stopped_because = verdict.sentence
+            self._halt.set()  # nothing more, whatever the other threads are at
+            return False
+        if answer.news.kind is NewsKind.CLOSED:
+            self.stopped_because = answer.news.sentence
+            return False
+        return True
+
+    def _ask(self, contacts: Sequence[Contact]) -> tuple[Answer, int, float] | None:
+        """All requests of one push, each at a slot of its own, and what each taught told to the gate.
+
+        But for a last one after which all is well: the contact's outcome may say otherwise.
+
+        Returns the last answer, how often it was throttled, and when its first request began. None: nothing more may
+        be sent, and these contacts' attempts are not counted.
+        """
+        ask: Callable[[], Answer] = partial(self._crm.push, contacts)
         throttled = 0
-        while pushable:
+        first: float | None = None
+        while True:
             refusal = self._pacer.wait(self._latest)
             if refusal is not None:
                 self.stopped_because = refusal
-                return False
-            started = time.monotonic()
+                return None
+            first = first or time.monotonic()
             self._asked = True
-            answer = self._sandbox.guard(self._crm.push(pushable))
+            answer = self._sandbox.guard(ask())
+            if answer.news.kind is NewsKind.DOUBTFUL:
+                settled = self._settled(answer)
+                if settled is None:
+                    return None
+                answer = settled
+            if answer.then is None and answer.news.kind is NewsKind.WELL:
+                return answer, throttled, first
             failures = self._pacer.tell(answer.news)
             if answer.news.kind is NewsKind.THROTTLED:
-                throttled += 1
-                continue  # sent again after the pause; the attempt is not counted
-            known_outage = answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE and not probe
-            if known_outage:
+                throttled += 1  # asked again after the pause; the attempt is not counted
+            elif answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE and not self._is_probe:
                 self.stopped_because = answer.news.sentence
-                return False  # the failures that opened the pause are enough: this contact's attempt is not counted
-            note = f"sent again after {throttled} pauses that the CRM asked for" if throttled else None
-            for contact in pushable:
-                outcome = answer.outcomes.get(contact.id)
-                if outcome is None:
-                    outcome = Outcome(
-                        OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact"
-                    )
-                self._put(
-                    contact, replace(outcome, note="; ".join(filter(None, (outcome.note, note))) or None), started
-                )
-            if answer.news.kind is NewsKind.CLOSED:
-                self.stopped_because = answer.news.sentence
-                return False
-            return True
-        return True
+                return None  # the failures that opened the pause are enough
+            elif answer.then is None:
+                return answer, throttled, first
+            else:
+                ask = answer.then
+
+    def _settled(self, answer: Answer) -> Answer | None:
+        """A doubtful answer after `check()`: the contact's own refusal, or the account's; None: nobody knows."""
+        news = self._doubt.settled()
+        if news.kind is NewsKind.WELL:
+            return replace(answer, news=WELL)
+        self.stopped_because = news.sentence
+        if news.kind is not NewsKind.CLOSED:
+            return None
+        blocked = {
+            contact_id: replace(outcome, kind=OutcomeKind.BLOCKED, error=news.sentence)
+            for contact_id, outcome in answer.outcomes.items()
+        }
+        return replace(answer, outcomes=blocked, news=news)
 
     def _put(self, contact: Contact, outcome: Outcome, started: float) -> None:
         if outcome.refused and outcome.kind is OutcomeKind.FAILED and not self._retry_rejected:

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from crm_pipeline.sandbox.faults import Faults
+from crm_pipeline.sandbox.quota import Limits, Quota
+from crm_pipeline.sandbox.record import Record
+from crm_pipeline.sandbox.stored import StoredContact, StoredContacts
 
 REQUESTS_REMEMBERED = 100_000
+NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredContact:
-    """A contact as the CRM keeps it. It is never changed: a change makes a new one."""
+class Account(StoredContacts):
+    """One account. Only the server's loop changes its contacts; any thread may read, and set all that is public."""
 
-    id: int
-    email: str
-    """In lower case; empty for a contact that has a phone number alone."""
-    attributes: Mapping[str, Any]
-    lists: tuple[int, ...]
-    identifiers: Mapping[str, str]
-    """By which it is found, e.g. {"email": "ann@example.com", "SMS": "33612345678"}: each is unique in an account."""
-    extra: Mapping[str, Any]
-    """What this CRM alone keeps, such as an opt-out."""
-    created_at: datetime
-    modified_at: datetime
-
-
-class Account:
-    """One account. Only the server's loop changes its contacts; any thread may read, and set key and faults."""
-
-    def __init__(self, name: str, title: str, url: str, api_key: str | None) -> None:
+    def __init__(
+        self, name: str, title: str, url: str, api_key: str | None, documented: Limits = NO_LIMITS, switches: Any = None
+    ) -> None:
+        super().__init__()
         self.name = name
         self.title = title
         self.url = url
@@ -43,18 +34,19 @@ class Account:
         self.api_key = api_key
         """The key that is asked for; None: any."""
         self.faults = Faults()
+        self.quota = Quota(documented)
+        self.switches = switches
+        """A dataclass of the CRM's own: what its documentation leaves open."""
+        self.record = Record()
         self.lists: dict[int, str] = {}
         """Names of lists by number."""
         self.fields: dict[str, dict[str, Any]] = {}
         """Definitions of the contacts' attributes by name, as the CRM describes them."""
-        self.revision = 0
-        """Goes up with each change of what is kept."""
-        self._contacts: dict[int, StoredContact] = {}  # the last changed at the end
-        self._owners: dict[tuple[str, str], int] = {}
-        self._last_id = 0
+        self.extra: dict[str, Any] = {}
+        """What this CRM alone keeps beside contacts, as JSON takes it. It is changed within `changing()`."""
+        self._last_list = 0
         self._received: deque[tuple[float, str]] = deque(maxlen=REQUESTS_REMEMBERED)
         self._received_count = 0
-        self._lock = threading.Lock()
 
     @property
     def received(self) -> list[tuple[float, str]]:
@@ -78,68 +70,70 @@ class Account:
                 self._received.append((now, address))
                 self._received_count += 1
 
-    def contact(self, address: str) -> StoredContact | None:
-        """By its address, in whatever case."""
-        return self.find("email", address.lower())
-
-    def find(self, kind: str, value: str) -> StoredContact | None:
-        """By one of its identifiers."""
-        with self._lock:
-            return self._contacts.get(self._owners.get((kind, value), 0))
-
-    def get(self, contact_id: int) -> StoredContact | None:
-        """By its number."""
-        with self._lock:
-            return self._contacts.get(contact_id)
-
-    def contacts(self) -> list[StoredContact]:
-        """All contacts, the last changed first."""
-        with self._lock:
-            return list(reversed(self._contacts.values()))
-
-    def new_contact(self) -> StoredContact:
-        """An empty contact with the next number; `save` keeps it."""
-        now = datetime.now(UTC)
-        return StoredContact(self._last_id + 1, "", {}, (), {}, {}, now, now)
-
-    def save(self, contact: StoredContact) -> StoredContact:
-        """Keep a new or changed contact, modified now. Its identifiers must not be another contact's."""
-        contact = replace(contact, modified_at=datetime.now(UTC))
-        owned = [(kind, value) for kind, value in contact.identifiers.items()]
-        with self._lock:
-            taken = [key for key in owned if self._owners.get(key, contact.id) != contact.id]
-            assert not taken, f"another contact has {[kind for kind, _ in taken]}"
-            self._forget(contact.id)
-            self._put(contact)
-        return contact
-
-    def remove(self, contact: StoredContact) -> None:
-        """Delete a contact."""
-        with self._lock:
-            self._forget(contact.id)
-            self.revision += 1
-
     def add_list(self, name: str) -> int:
         """A new list; its number."""
         with self._lock:
-            number = max(self.lists, default=0) + 1
+            self._last_list = number = max([self._last_list, *self.lists]) + 1
             self.lists[number] = name
             self.revision += 1
         return number
 
+    def remove_list(self, number: int) -> None:
+        """Delete a list; its contacts stay, unmodified but for it."""
+        with self._lock:
+            del self.lists[number]
+            for contact in [contact for contact in self._contacts.values() if number in contact.lists]:
+                self._contacts[contact.id] = replace(contact, lists=tuple(n for n in contact.lists if n != number))
+            self.revision += 1
+
     def add_field(self, name: str, definition: dict[str, Any]) -> None:
-        """A new attribute."""
+        """A new attribute, or a new definition of one."""
         with self._lock:
             self.fields[name] = definition
             self.revision += 1
+
+    def remove_field(self, name: str) -> None:
+        """Delete an attribute; contacts lose its values."""
+        with self._lock:
+            del self.fields[name]
+            for contact in [contact for contact in self._contacts.values() if name in contact.attributes]:
+                self._replace(
+                    replace(
+                        contact,
+                        attributes={kept: value for kept, value in contact.attributes.items() if kept != name},
+                        identifiers={kind: value for kind, value in contact.identifiers.items() if kind != name},
+                    )
+                )
+            self.revision += 1
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Around each change in `lists`, `extra` or `switches` that is to survive a restart."""
+        with self._lock:
+            yield
+            self.revision += 1
+
+    def empty(self, seed: Callable[[Account], None]) -> None:
+        """Begin anew: without contacts, as a new account is; what was asked is forgotten."""
+        with self._lock:
+            self.forget_contacts()
+            for kept in (self.lists, self.fields, self.extra):
+                kept.clear()
+            self._received.clear()
+            self._last_list = self._received_count = 0
+        self.record.clear()
+        seed(self)
 
     def state(self) -> dict[str, Any]:
         """What must survive a restart, as JSON takes it."""
         with self._lock:
             return {
                 "last_id": self._last_id,
+                "last_list": self._last_list,
+                "extra": deepcopy(self.extra),
+                "switches": asdict(self.switches) if self.switches is not None else {},
                 "lists": list(self.lists.items()),
-                "fields": self.fields,
+                "fields": dict(self.fields),
                 "contacts": [
                     {
                         **{name: getattr(contact, name) for name in _AS_THEY_ARE},
@@ -159,18 +153,11 @@ class Account:
                 times = {name: datetime.fromisoformat(kept[name]) for name in ("created_at", "modified_at")}
                 self._put(StoredContact(**{**kept, "lists": tuple(kept["lists"]), **times}))
             self._last_id = int(state["last_id"])
-
-    def _put(self, contact: StoredContact) -> None:
-        self._contacts[contact.id] = contact
-        self._owners.update(dict.fromkeys(contact.identifiers.items(), contact.id))
-        self._last_id = max(self._last_id, contact.id)
-        self.revision += 1
-
-    def _forget(self, contact_id: int) -> None:
-        former = self._contacts.pop(contact_id, None)
-        if former is not None:
-            for key in former.identifiers.items():
-                del self._owners[key]
+            # Older files have none of these.
+            self._last_list = int(state.get("last_list", 0))
+            self.extra = dict(state.get("extra", {}))
+            for name, value in dict(state.get("switches", {})).items():
+                setattr(self.switches, name, value)
 
 
 _AS_THEY_ARE = ("id", "email", "attributes", "lists", "identifiers", "extra")

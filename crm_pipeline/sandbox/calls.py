@@ -23,7 +23,19 @@ class Call:
 
     def __init__(self, request: Request, body: bytes) -> None:
         self.body = body
+        self.overlaps = False
+        """Another write to the same contact was still being answered when this one arrived."""
         self._request = request
+
+    @property
+    def method(self) -> str:
+        """In capitals."""
+        return self._request.method
+
+    @property
+    def client(self) -> str:
+        """The caller's IP address."""
+        return self._request.client.host if self._request.client else "unknown"
 
     @property
     def path(self) -> Mapping[str, Any]:
@@ -34,6 +46,10 @@ class Call:
     def query(self) -> Mapping[str, str]:
         """Query parameters, percent-decoded."""
         return self._request.query_params
+
+    def query_all(self, name: str) -> list[str]:
+        """All values of a query parameter that may be repeated."""
+        return self._request.query_params.getlist(name)
 
     def header(self, name: str) -> str:
         """A header's value without blanks around it; empty when it is absent."""
@@ -46,6 +62,13 @@ class Call:
             return json.loads(self.body, parse_constant=_refuse)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+    def json_or_none(self) -> Any:
+        """The body as JSON, or None when it is none."""
+        try:
+            return self.json
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 faults.latency_seconds = 0.02                                   every answer comes late
 faults.answer = lambda address: (503, "<html>") or None         chosen pushes are answered otherwise
+faults.shares = Shares(throttled=0.1, reset=0.02)               a part of all requests meets a mishap
+faults.unknown_ip = True                                        the CRM does not know this machine
 with faults.hold(lambda address: address == "ann@example.com") as hold:
     hold.wait_for(1)                                            the contact is stored, its answer is held back
     ...                                                         kill, edit or reap in between
@@ -17,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crm_pipeline.sandbox.calls import Reply
+from crm_pipeline.sandbox.mishaps import Mishaps, Shares
 
 Matches = Callable[[str], bool]
 
@@ -86,6 +89,11 @@ class Faults:
         self.answer: Callable[[str], tuple[int, Any] | None] | None = None
         """(address of a push) -> (status, body) in place of the CRM's own answer; nothing is stored then.
         None: as usual. For the body see `Reply`."""
+        self.unknown_ip = False
+        """The account takes requests from other addresses alone."""
+        self.ended = asyncio.Event()
+        """The server stops."""
+        self._mishaps = {pushes: Mishaps(Shares()) for pushes in (True, False)}
         self._holds: list[Hold] = []
         self._pauses: set[asyncio.Future[None]] = set()
 
@@ -94,6 +102,30 @@ class Faults:
         hold = Hold(matches, before_storing)
         self._holds = [*(hold for hold in self._holds if not hold.released), hold]
         return hold
+
+    @property
+    def shares(self) -> Shares:
+        """How large a part of all requests meets which mishap; of those that push contacts, and of the others."""
+        return self._mishaps[True].shares
+
+    @shares.setter
+    def shares(self, shares: Shares) -> None:
+        self._mishaps = {pushes: Mishaps(shares) for pushes in (True, False)}
+
+    @property
+    def holding(self) -> list[Hold]:
+        """Those that are not released."""
+        return [hold for hold in self._holds if not hold.released]
+
+    def mishap(self, *, pushes: bool) -> str | None:
+        """What happens to the next request, by its name in `Shares`."""
+        return self._mishaps[pushes].next()
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more; what is held is let go."""
+        for hold in self._holds:
+            hold.release()
+        self.latency_seconds, self.answer, self.unknown_ip, self.shares = 0.0, None, False, Shares()
 
     async def applied(self, addresses: Sequence[str], store: Callable[[], Reply]) -> Reply:
         """The answer to one request, when its time has come. `addresses`: whom it pushes; none for other requests."""
@@ -104,12 +136,17 @@ class Faults:
         for hold in self._holds:
             if not hold.before_storing:
                 await hold.keep(addresses)
+        await self.delay()
+        return reply
+
+    async def delay(self) -> None:
+        """The time that every answer takes."""
         if self.latency_seconds > 0:
             await self._pause(self.latency_seconds)
-        return reply
 
     def end(self) -> None:
         """The server stops: let go whatever waits. To be called in the server's own loop."""
+        self.ended.set()
         for hold in self._holds:
             hold.release()
         self.latency_seconds = 0.0

@@ -18,6 +18,8 @@ from starlette.routing import Mount, Router
 from crm_pipeline.errors import PipelineError, UsageError
 from crm_pipeline.model import SANDBOX_HEADER
 from crm_pipeline.sandbox.account import Account
+from crm_pipeline.sandbox.connection import Protocol
+from crm_pipeline.sandbox.control import Control, control_routes
 from crm_pipeline.sandbox.page import page_routes
 from crm_pipeline.sandbox.registry import SANDBOXES
 from crm_pipeline.sandbox.state import StateFile
@@ -35,15 +37,25 @@ class SandboxServer:
     """One server with an account per CRM, each reachable under its API's own path. Use it as a context manager.
 
     `port` 0 takes a free one. `api_key` None: any key is accepted, but one must be sent. With a `state_dir` contacts
-    and lists survive a restart. Starting raises UsageError when the port is taken or the folder cannot be used.
+    and lists survive a restart. With `quota` each account has the limits that its CRM documents; without, none, until
+    some are set. `prepare` may change each account before it answers. Starting raises UsageError when the port is taken
+    or the folder cannot be used.
     """
 
     def __init__(
-        self, api_key: str | None = None, port: int = 0, host: str = "127.0.0.1", state_dir: Path | None = None
+        self,
+        api_key: str | None = None,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        state_dir: Path | None = None,
+        quota: bool = False,
+        prepare: Callable[[Account], None] | None = None,
     ) -> None:
         self._api_key = api_key
         self._host, self._port = host, port
         self._state_dir = state_dir
+        self._quota = quota
+        self._prepare = prepare
         self._file: StateFile | None = None
         self._accounts: dict[str, Account] = {}
 
@@ -70,9 +82,11 @@ class SandboxServer:
                 self._file.close()
             raise
         apps = [Mount(spec.path, spec.app(self._accounts[name])) for name, spec in SANDBOXES.items()]
-        app = Router([*page_routes(list(self._accounts.values())), *apps], redirect_slashes=False)
+        controls = {name: Control(self._accounts[name], spec) for name, spec in SANDBOXES.items()}
+        own = [*page_routes(self._accounts), *control_routes(controls)]
+        app = Router([*own, *apps], redirect_slashes=False)
         config = uvicorn.Config(
-            app, access_log=False, lifespan="off", ws="none", log_config=None, log_level=logging.WARNING,
+            app, http=Protocol, access_log=False, lifespan="off", ws="none", log_config=None, log_level=logging.WARNING,
             server_header=False, headers=[(SANDBOX_HEADER, "crm-pipeline")], timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -109,7 +123,12 @@ class SandboxServer:
         kept = self._file.read() if self._file else {}
         accounts = {}
         for name, spec in SANDBOXES.items():
-            accounts[name] = account = Account(name, spec.title, self.url + spec.path, self._api_key)
+            url = self.url + spec.path
+            accounts[name] = account = Account(name, spec.title, url, self._api_key, spec.limits, spec.switches())
+            if self._quota:
+                account.quota.enforce()
+            if self._prepare is not None:
+                self._prepare(account)
             if name not in kept:
                 spec.seed(account)
                 continue

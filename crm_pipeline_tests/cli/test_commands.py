@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,60 @@ def test_a_green_check_opens_the_gate_at_once(database: Database, account: Accou
     assert "accepts the key" in run("brevo", "check").out
     assert run("sync", "brevo").code == 0
     assert pairs(database) == {"Complete/Complete": 3}
+
+
+def test_setup_creates_the_attributes_that_the_account_lacks(account: Account, run: Run) -> None:
+    del account.fields["PAGE_ID"]
+    assert "Brevo has no attribute PAGE_ID" in run("brevo", "check").out
+    said = run("brevo", "setup")
+    assert (said.code, said.out) == (0, "1 attributes are missing created: PAGE_ID (text)")
+    assert "PAGE_ID" not in run("brevo", "check").out
+
+
+def test_setup_with_a_wrong_key_says_so(account: Account, run: Run) -> None:
+    account.api_key = "another"
+    said = run("brevo", "setup")
+    assert said.code == 1
+    assert "BREVO_API_KEY" in said.err
+
+
+def test_a_changed_address_moves_at_the_crm_or_is_listed_as_left_behind(
+    database: Database, account: Account, run: Run
+) -> None:
+    insert(database, "ann@example.com")
+    insert(database, "bob@example.com")
+    assert run("sync", "brevo").code == 0
+    move = "UPDATE contacts SET email = :new, brevo_sync_status = 'Selected' WHERE email = :old"
+    sql(database, move, old="ann@example.com", new="ann.lee@example.com")
+    assert run("sync", "brevo").code == 0
+    assert {one.email for one in account.contacts()} == {"ann.lee@example.com", "bob@example.com"}
+    assert run("brevo", "orphans").out == "Nothing was left behind at Brevo."
+    account.save(replace(account.new_contact(), email="bo@example.com", identifiers={"email": "bo@example.com"}))
+    sql(database, move, old="bob@example.com", new="bo@example.com")
+    assert run("sync", "brevo").code == 0
+    said = run("brevo", "orphans").out
+    assert "bob@example.com" in said
+    assert "bo@example.com" in said
+    assert "ann" not in said
+    insert(database, "bob@example.com")
+    assert run("sync", "brevo").code == 0
+    assert run("brevo", "orphans").out == "Nothing was left behind at Brevo.", "somebody has it today"
+
+
+def test_a_further_column_is_sent_and_one_that_there_is_not_is_named(
+    database: Database, account: Account, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BREVO_ATTRIBUTES", "COMPANY=enriched_company")
+    insert(database, "ann@example.com")
+    said = run("sync", "brevo")
+    assert said.code == 2
+    assert "contacts has no column enriched_company, which BREVO_ATTRIBUTES maps." in said.err
+    sql(database, "ALTER TABLE contacts ADD COLUMN enriched_company text DEFAULT 'Acme'")
+    assert run("brevo", "setup").code == 0
+    assert run("sync", "brevo").code == 0
+    stored = account.contact("ann@example.com")
+    assert stored is not None
+    assert stored.attributes == {"COMPANY": "Acme"}
 
 
 def test_a_server_that_is_down_is_no_fault_of_the_contacts(database: Database, account: Account, run: Run) -> None:

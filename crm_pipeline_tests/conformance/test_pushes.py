@@ -87,10 +87,15 @@ def test_a_redirect_closes_the_account_and_names_the_base_url(trial: Trial) -> N
         assert trial.spec.base_url_variable in str(news.sentence), status
 
 
-def test_an_account_that_may_not_do_this_is_closed(trial: Trial) -> None:
-    for status in (402, 403):
+def test_an_account_that_has_not_paid_is_closed(trial: Trial) -> None:
+    outcome, news = trial.answering(402, {"message": "no"}).push_one(ANN)
+    assert (outcome.kind, news.kind) == (OutcomeKind.BLOCKED, NewsKind.CLOSED)
+
+
+def test_what_may_be_the_accounts_fault_or_the_contacts_is_doubted(trial: Trial) -> None:
+    for status in (403, 404, 405, 406):
         outcome, news = trial.answering(status, {"message": "no"}).push_one(ANN)
-        assert (outcome.kind, news.kind) == (OutcomeKind.BLOCKED, NewsKind.CLOSED), status
+        assert (outcome.kind, news.kind) == (OutcomeKind.FAILED, NewsKind.DOUBTFUL), status
 
 
 def test_a_request_for_a_pause_is_passed_on_and_the_contact_is_not_counted(trial: Trial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -33,6 +34,65 @@ def test_a_claimed_contact_is_in_flight_under_a_lease_that_remembers_what_was(qu
     assert (row.lease_id, row.run_id) == (batch.lease_id, "run 1")
     assert (row.prior_sync_status, row.prior_processing_status) == ("Error", "Queued")
     assert (row.email_key, len(row.claimed_fingerprint)) == ("ann@example.com", 64)
+
+
+def test_a_claim_reads_further_columns_that_are_mapped(queue: Queue) -> None:
+    sql(queue.database, "ALTER TABLE contacts ADD COLUMN company text, ADD COLUMN staff int, ADD COLUMN since date")
+    ann = insert(queue.database, "ann@example.com", company="Acme", staff=12, since="2020-02-03")
+    columns = replace(BREVO, further=("company", "staff", "since"), mapping="ab12")
+    (taken,) = claim(Queue(queue.database, columns, RetryPolicy()), ann).contacts
+    assert taken.further == {"company": "Acme", "staff": 12, "since": "2020-02-03"}
+
+
+@pytest.mark.parametrize("changes", [{"further": ("company",)}, {"mapping": "ab12"}, {"mapping": "ab13"}])
+def test_a_push_under_another_mapping_is_queued_again(queue: Queue, changes: dict[str, Any]) -> None:
+    sql(queue.database, "ALTER TABLE contacts ADD COLUMN company text")
+    ann = insert(queue.database, "ann@example.com")
+    batch = claim(queue, ann)
+    answer(queue, batch)
+    other = Queue(queue.database, replace(BREVO, **changes), RetryPolicy())
+    assert other.write_back(batch.lease_id).edited == 1
+
+
+def test_an_edit_of_a_further_column_during_the_push_is_seen(queue: Queue) -> None:
+    sql(queue.database, "ALTER TABLE contacts ADD COLUMN company text")
+    queue = Queue(queue.database, replace(BREVO, further=("company",)), RetryPolicy())
+    ann = insert(queue.database, "ann@example.com")
+    batch = claim(queue, ann)
+    answer(queue, batch)
+    sql(queue.database, "UPDATE contacts SET company = 'Acme'")
+    assert queue.write_back(batch.lease_id).edited == 1
+
+
+@pytest.mark.parametrize(
+    ("twin", "in_use"),
+    [
+        ({"email": " Old@Example.com\t"}, True),
+        ({"email": "old@example.com", "brevo_sync_status": "New"}, True),
+        ({"email": "third@example.com"}, False),
+    ],
+)
+def test_a_claim_knows_whether_the_former_address_is_another_contacts_today(
+    queue: Queue, twin: dict[str, Any], in_use: bool
+) -> None:
+    other = insert(queue.database, "old@example.com")
+    push(queue, other)
+    assignments = ", ".join(f"{column} = :{column}" for column in twin).replace(
+        ":brevo_sync_status", "CAST(:brevo_sync_status AS crm_sync_status)"
+    )
+    sql(queue.database, f"UPDATE contacts SET {assignments}", **twin)
+    ann = insert(queue.database, "new@example.com", brevo_contact_id="Old@example.com")
+    (taken,) = claim(queue, ann).contacts
+    assert taken.former_address_in_use is in_use
+
+
+def test_a_former_address_is_in_use_by_nobody_when_it_is_the_present_one_or_no_address(queue: Queue) -> None:
+    push(queue, insert(queue.database, "old@example.com"))
+    for known_as in ("OLD@example.com", "4711", None):
+        twin = insert(queue.database, "old@example.com", brevo_contact_id=known_as)
+        (taken,) = claim(queue, twin).contacts
+        assert taken.former_address_in_use is False
+        sql(queue.database, "UPDATE crm_sync SET lease_id = NULL, leased_until = NULL")
 
 
 def test_a_lease_lasts_as_long_as_was_asked_by_the_databases_clock(queue: Queue) -> None:
@@ -159,7 +219,7 @@ def test_a_second_claim_under_the_same_lease_goes_on_and_takes_nothing_new(queue
     answer(queue, replace(batch, contacts=[answered]))
     again = claim(queue, ann, bob, cas, lease_id=batch.lease_id)
     assert again.contacts == [left]
-    assert again.seconds_left <= batch.seconds_left
+    assert again.seconds_left <= 600, "the lease is not made longer"
     assert pair(queue.database, cas) == ("Selected", "Queued")
 
 

@@ -8,12 +8,15 @@ import pytest
 
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.model import Batch, OutcomeKind, WriteBackCounts
+from crm_pipeline_tests.contacts.races import holding
 from crm_pipeline_tests.contacts.steps import answer, claim, leases_end, next_run, push
 from crm_pipeline_tests.support.contacts import attempts, contact, insert, mechanics, pair, sql
 
 FENCED = WriteBackCounts(fenced=1)
 SYNCED, FAILED = OutcomeKind.SYNCED, OutcomeKind.FAILED
-NO_SUCCESS = [kind for kind in OutcomeKind if kind not in (OutcomeKind.SYNCED, OutcomeKind.RELEASED)]
+REFUSED = [(kind, 400) for kind in OutcomeKind if kind not in (OutcomeKind.SYNCED, OutcomeKind.RELEASED)]
+UNKNOWN = [(FAILED, None), (FAILED, 200), (FAILED, 302), (FAILED, 500), (FAILED, 524)]
+"""Answers after which nobody knows what the CRM did."""
 
 
 def stalled(queue: Queue) -> tuple[UUID, Batch]:
@@ -25,9 +28,9 @@ def stalled(queue: Queue) -> tuple[UUID, Batch]:
     return ann, batch
 
 
-def wakes(queue: Queue, batch: Batch, kind: OutcomeKind = SYNCED) -> WriteBackCounts:
+def wakes(queue: Queue, batch: Batch, kind: OutcomeKind = SYNCED, status: int | None = None) -> WriteBackCounts:
     """The stalled worker gets its answer and writes it back."""
-    answer(queue, batch, kind, error="because", external_id="late")
+    answer(queue, batch, kind, error="because", external_id="late", http_status=status)
     return queue.write_back(batch.lease_id)
 
 
@@ -54,11 +57,13 @@ def test_after_a_late_success_the_other_leases_end_queues_the_contact_again(queu
     assert push(queue, ann) == WriteBackCounts(synced=1)
 
 
-@pytest.mark.parametrize("kind", NO_SUCCESS)
-def test_after_a_late_failure_the_other_lease_ends_as_it_would_have(queue: Queue, kind: OutcomeKind) -> None:
+@pytest.mark.parametrize(("kind", "status"), REFUSED)
+def test_after_a_late_refusal_the_other_lease_ends_as_it_would_have(
+    queue: Queue, kind: OutcomeKind, status: int
+) -> None:
     ann, late = stalled(queue)
     second = claim(queue, ann)
-    wakes(queue, late, kind)
+    wakes(queue, late, kind, status)
     answer(queue, second)
     assert queue.write_back(second.lease_id) == WriteBackCounts(synced=1)
 
@@ -76,14 +81,48 @@ def test_a_late_success_queues_what_was_synced_or_given_up_meanwhile(
     assert next_run(queue) == [ann]
 
 
-@pytest.mark.parametrize("kind", NO_SUCCESS)
-def test_a_late_answer_that_is_no_success_is_marked_and_changes_nothing(queue: Queue, kind: OutcomeKind) -> None:
+@pytest.mark.parametrize(("kind", "status"), REFUSED)
+def test_a_late_refusal_is_marked_and_changes_nothing(queue: Queue, kind: OutcomeKind, status: int) -> None:
     ann, late = stalled(queue)
     push(queue, ann)
     before = contact(queue.database, ann), mechanics(queue.database, ann)
-    assert wakes(queue, late, kind) == FENCED
+    assert wakes(queue, late, kind, status) == FENCED
     assert (contact(queue.database, ann), mechanics(queue.database, ann)) == before
     assert sorted(made.applied for made in attempts(queue.database, ann)) == ["applied", "fenced"]
+
+
+@pytest.mark.parametrize(("kind", "status"), UNKNOWN)
+def test_a_late_push_that_may_have_landed_is_repaired_like_a_success(
+    queue: Queue, kind: OutcomeKind, status: int | None
+) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann)
+    assert wakes(queue, late, kind, status) == FENCED
+    assert pair(queue.database, ann) == ("Queued", "Queued")
+
+
+@pytest.mark.parametrize("meanwhile", ["at rest", "in flight"])
+def test_a_late_push_to_an_address_that_is_anothers_by_now_has_that_one_pushed_again(
+    queue: Queue, meanwhile: str
+) -> None:
+    ann, late = stalled(queue)
+    sql(queue.database, "UPDATE contacts SET email = 'moved@example.com'")
+    push(queue, ann)
+    heir = insert(queue.database, "Ann@Example.com ")
+    third = insert(queue.database, "third@example.com")
+    push(queue, third)
+    batch = claim(queue, heir)
+    if meanwhile == "at rest":
+        answer(queue, batch)
+        queue.write_back(batch.lease_id)
+    answer(queue, late, external_id="ann@example.com")
+    assert queue.write_back(late.lease_id) == FENCED
+    if meanwhile == "in flight":
+        answer(queue, batch)
+        assert queue.write_back(batch.lease_id) == WriteBackCounts(edited=1)
+    assert pair(queue.database, heir)[1] == "Queued"
+    assert pair(queue.database, ann) == ("Queued", "Queued")
+    assert pair(queue.database, third) == ("Complete", "Complete")
 
 
 @pytest.mark.parametrize(
@@ -141,3 +180,17 @@ def test_a_late_success_is_not_lost_when_the_other_lease_had_taken_a_contact_at_
             sql(queue.database, "UPDATE crm_sync SET claimed_fingerprint = NULL")
             queue.reap()
         assert pair(queue.database, ann) == ("Queued", "Queued"), end
+
+
+def test_a_late_push_waits_for_whoever_holds_the_heir_of_its_address_locked(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    sql(queue.database, "UPDATE contacts SET email = 'moved@example.com'")
+    push(queue, ann)
+    heir = insert(queue.database, "ann@example.com")
+    push(queue, heir)
+    answer(queue, late, external_id="ann@example.com")
+    with holding(queue.database, "SELECT FROM contacts WHERE id = :id FOR UPDATE", id=heir):
+        assert queue.write_back(late.lease_id) == WriteBackCounts()
+    assert pair(queue.database, heir) == ("Complete", "Complete")
+    assert queue.reap() == FENCED
+    assert (pair(queue.database, heir), pair(queue.database, ann)) == (("Queued", "Queued"), ("Queued", "Queued"))

@@ -91,12 +91,12 @@ GUARDS = {
     "a fenced success queues again": Guard(
         story.a_late_push_is_overwritten_after_the_contact_was_completed,
         "the CRM keeps the data of the late push",
-        (Change(("fenced",), "late.outcome = 'synced' AND late.lease_id IS NULL", "false"),),
+        (Change(("fenced",), "c.id = touched.contact_id AND touched.lease_id IS NULL", "false"),),
     ),
     "a fenced success has the other lease queue again": Guard(
         story.a_late_push_is_overwritten_after_it_met_another_lease,
         "the CRM keeps the data of the late push",
-        (Change(("fenced",), "late.outcome = 'synced' AND late.lease_id IS NOT NULL", "false"),),
+        (Change(("fenced",), "touched.lease_id IS NOT NULL", "false"),),
     ),
     "the claim refuses a live lease": Guard(
         story.a_contact_is_in_flight_once,

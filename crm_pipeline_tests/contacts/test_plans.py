@@ -25,7 +25,7 @@ from crm_pipeline_tests.support.postgres import cloned
 CONTACTS = 100_000
 WAITING = 3 * CONTACTS // 10
 BATCH = 100
-PAGES_PER_CONTACT = 60
+PAGES_PER_CONTACT = 100
 """About twice what a batch of 100 needs for claim and write-back, the foreign keys' look-ups included."""
 
 

@@ -28,6 +28,7 @@ ENDS_AS = {
     "edited": Meaning.DUE,
     "fenced": Meaning.DUE,
     "poisoned": Meaning.GIVEN_UP,
+    "healed": Meaning.DUE,
 }
 """What the pairs mean that an event makes; the others leave or give back what was."""
 

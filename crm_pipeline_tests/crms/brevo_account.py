@@ -9,7 +9,9 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from crm_pipeline.crms.brevo import Brevo, BrevoSettings
+from crm_pipeline.crms.brevo.connector import Brevo
+from crm_pipeline.crms.brevo.settings import BrevoSettings
+from crm_pipeline.crms.brevo.spec import SPEC
 from crm_pipeline.model import Contact, News, Outcome
 
 KEY = "xkeysib-0123456789abcdef"
@@ -35,7 +37,7 @@ CREATED = (201, b'{"id":4711}', "sib-request-id: r-815\r\n")
 
 @contextmanager
 def connected(url: str, threads: int = 2, **settings: Any) -> Iterator[Brevo]:
-    brevo = Brevo(BrevoSettings(**{"api_key": SecretStr(KEY), "api_base_url": url, **settings}), threads)
+    brevo = Brevo(SPEC, BrevoSettings(**{"api_key": SecretStr(KEY), "api_base_url": url, **settings}), threads)
     try:
         yield brevo
     finally:

@@ -8,16 +8,14 @@ from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from crm_pipeline.crms import brevo
 from crm_pipeline.crms.answers import AnswerTable
+from crm_pipeline.crms.brevo.spec import SPEC as BREVO
 from crm_pipeline.crms.transport import FailureKind, Reply, TransportFailure
 from crm_pipeline.model import News, Outcome
 
 KEY = "acme-key-4711/+&é"
 HOST = "api.acme.example"
-SPEC = replace(
-    brevo.SPEC, name="acme", title="Acme", key_variable="ACME_API_KEY", base_url_variable="ACME_API_BASE_URL"
-)
+SPEC = replace(BREVO, name="acme", title="Acme", key_variable="ACME_API_KEY", base_url_variable="ACME_API_BASE_URL")
 HTML = b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>"
 
 
@@ -28,7 +26,9 @@ def error_of(body: Any) -> tuple[str | None, str | None]:
 
 def table(host: str = HOST) -> AnswerTable:
     """The shared rows alone."""
-    return AnswerTable(SPEC, host, (KEY,), (), error_of, ("x-acme-reset",), "x-acme-request")
+    return AnswerTable(
+        SPEC, host, (KEY,), (), error_of, ("x-acme-reset",), ("x-acme-limit", "x-acme-reset"), "x-acme-request"
+    )
 
 
 def reply(status: int, body: bytes | dict[str, Any] = b"", **headers: str) -> Reply:

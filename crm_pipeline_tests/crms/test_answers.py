@@ -39,10 +39,6 @@ def test_a_redirect_to_nowhere_is_still_one_sentence(location: str | None) -> No
     [
         (401, {"code": "unauthorized", "message": "Key not found"}, "Check ACME_API_KEY; it may be wrong, expired or"),
         (402, {"code": "not_enough_credits", "message": "No credits"}, "Check the plan of the account at Acme"),
-        (403, {"code": "permission_denied", "message": "Not allowed"}, "Check what the key in ACME_API_KEY may do"),
-        (404, HTML, "Acme's API is not at this address"),
-        (404, HTML, "Check ACME_API_BASE_URL"),
-        (404, b"", "Check ACME_API_BASE_URL"),
     ],
 )
 def test_what_is_the_accounts_fault_blocks_the_contact_and_says_what_to_do(
@@ -58,10 +54,53 @@ def test_what_is_the_accounts_fault_blocks_the_contact_and_says_what_to_do(
         assert outcome.code == body["code"]
 
 
-def test_a_404_in_the_apis_own_words_is_the_contacts_and_not_the_accounts() -> None:
-    outcome, news = judged(404, {"code": "document_not_found", "message": "Contact does not exist"})
-    assert (outcome.kind, news, outcome.refused) == (OutcomeKind.FAILED, WELL, False)
-    assert outcome.error == "Contact does not exist (document_not_found, HTTP 404)"
+DOUBTFUL = [
+    (403, {"code": "permission_denied", "message": "Not allowed"}, "Check what the key in ACME_API_KEY may do"),
+    (404, {"code": "document_not_found", "message": "Contact does not exist"}, "Check ACME_API_BASE_URL"),
+    (404, HTML, "Acme's API is not at this address"),
+    (404, b"", "Check ACME_API_BASE_URL"),
+    (405, {"code": "method_not_allowed", "message": "No"}, "Check ACME_API_BASE_URL, and the account's plan"),
+    (406, {"code": "not_acceptable", "message": "No"}, "Check ACME_API_BASE_URL, and the account's plan"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "must_say"), DOUBTFUL)
+def test_what_may_be_either_ones_fault_is_doubted(status: int, body: bytes | dict[str, str], must_say: str) -> None:
+    outcome, news = judged(status, body)
+    assert (outcome.kind, news.kind, outcome.refused) == (OutcomeKind.FAILED, NewsKind.DOUBTFUL, False)
+    assert must_say in str(news.sentence)
+    assert must_say not in str(outcome.error), "the contact's error is the CRM's own words"
+    assert f"HTTP {status}" in str(outcome.error)
+
+
+@pytest.mark.parametrize(("status", "body", "must_say"), DOUBTFUL)
+def test_there_is_no_doubt_about_a_request_that_concerns_the_account_alone(
+    status: int, body: bytes | dict[str, str], must_say: str
+) -> None:
+    outcome, news = table().judge(reply(status, body), about_a_contact=False)
+    assert (outcome.kind, news.kind, outcome.error) == (OutcomeKind.BLOCKED, NewsKind.CLOSED, news.sentence)
+    assert must_say in str(news.sentence)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reset", "expected"),
+    [
+        ("10", "1", 10),
+        ("10", "0", 10),
+        (" 20 ", "1", 20),
+        ("36000", "1800", None),
+        ("10", "2", None),
+        ("0", "1", None),
+        ("-1", "1", None),
+        ("ten", "1", None),
+        ("10", "", None),
+        ("", "1", None),
+    ],
+)
+def test_a_limit_is_known_when_its_window_is_a_second(limit: str, reset: str, expected: float | None) -> None:
+    for status in (201, 400, 429):
+        _, news = judged(status, b"", x_acme_limit=limit, x_acme_reset=reset)
+        assert news.limit_per_second == expected
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -72,7 +111,7 @@ def test_a_validation_error_is_a_refusal_of_this_contact_alone(status: int) -> N
     assert outcome.code == "invalid_parameter"
 
 
-@pytest.mark.parametrize("status", [405, 406, 409, 410, 413, 415, 418, 425, 451, 499])
+@pytest.mark.parametrize("status", [409, 410, 413, 415, 418, 425, 451, 499])
 def test_any_other_4xx_is_retried_and_says_nothing_about_the_account(status: int) -> None:
     outcome, news = judged(status, BAD_EMAIL)
     assert (outcome.kind, outcome.refused, news) == (OutcomeKind.FAILED, False, WELL)
@@ -137,7 +176,7 @@ def consistent(outcome: Outcome, news: News) -> bool:
     allowed = {
         OutcomeKind.BLOCKED: {NewsKind.CLOSED},
         OutcomeKind.RELEASED: {NewsKind.THROTTLED},
-        OutcomeKind.FAILED: {NewsKind.WELL, NewsKind.UNAVAILABLE},
+        OutcomeKind.FAILED: {NewsKind.WELL, NewsKind.UNAVAILABLE, NewsKind.DOUBTFUL},
     }
     return news.kind in allowed[outcome.kind] and bool(outcome.error) and (news.sentence is None) == (news == WELL)
 
@@ -158,11 +197,11 @@ def test_no_failure_of_the_transport_is_without_a_meaning() -> None:
 
 
 def test_a_crms_own_rows_come_before_the_shared_and_those_of_one_request_before_both() -> None:
-    rows = [Row({404}, OutcomeKind.SKIPPED, NewsKind.WELL, when=lambda reply: reply.body == b"gone")]
+    rows = [Row("gone", {404}, OutcomeKind.SKIPPED, NewsKind.WELL, when=lambda reply: reply.body == b"gone")]
     meanings = table()
     assert meanings.judge(reply(404, b"gone"), rows)[0].kind is OutcomeKind.SKIPPED
-    assert meanings.judge(reply(404, b"else"), rows)[0].kind is OutcomeKind.BLOCKED
-    assert meanings.judge(reply(404, b"gone"))[0].kind is OutcomeKind.BLOCKED
+    assert meanings.judge(reply(404, b"else"), rows)[0].kind is OutcomeKind.FAILED
+    assert meanings.judge(reply(404, b"gone"))[0].kind is OutcomeKind.FAILED
 
 
 def test_the_crms_id_of_the_request_and_the_duration_are_kept_for_its_support() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from crm_pipeline.crms.brevo import IP_PAGE
+from crm_pipeline.crms.brevo.rows import IP_PAGE
 from crm_pipeline.model import WELL, NewsKind, OutcomeKind
 from crm_pipeline_tests.crms.asking import at_most
 from crm_pipeline_tests.crms.brevo_account import ANN, CREATED, FULL, KEY, connected, push
@@ -95,7 +95,7 @@ def test_a_redirect_closes_the_gate_and_names_the_base_url(status: int) -> None:
 def test_an_upsert_that_meets_a_page_of_another_server_names_the_base_url() -> None:
     with raw_server(answers((404, b"<html>Not Found</html>"))) as server:
         outcome, news = push(server.url)
-    assert (outcome.kind, news.kind) == (OutcomeKind.BLOCKED, NewsKind.CLOSED)
+    assert (outcome.kind, news.kind) == (OutcomeKind.FAILED, NewsKind.DOUBTFUL)
     assert "BREVO_API_BASE_URL" in str(news.sentence)
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from crm_pipeline.crms.brevo import ATTRIBUTES, ATTRIBUTES_PAGE, LISTS_PAGE
-from crm_pipeline.crms.brevo import SPEC as BREVO
+from crm_pipeline.crms.brevo.attributes import ATTRIBUTES_PAGE, Attributes
+from crm_pipeline.crms.brevo.settings import LISTS_PAGE, BrevoSettings
+from crm_pipeline.crms.brevo.spec import SPEC as BREVO
 from crm_pipeline.model import WELL, CheckResult, NewsKind
 from crm_pipeline_tests.crms.brevo_account import KEY, connected
 from crm_pipeline_tests.crms.raw_server import answers, raw_server
 
-TYPES = {name: fitting[0] if fitting else "text" for name, fitting in ATTRIBUTES.items()}
+ATTRIBUTES = {attribute.name: attribute for attribute in Attributes(BrevoSettings()).sent}
+TYPES = {name: attribute.fitting[0] for name, attribute in ATTRIBUTES.items()}
 LIST = b'{"id":12,"name":"Customers"}'
 
 
@@ -116,7 +118,7 @@ def test_an_attribute_that_the_account_lacks_is_warned_of_and_stops_nothing(name
     assert ATTRIBUTES_PAGE in warning
 
 
-@pytest.mark.parametrize("name", [name for name, fitting in ATTRIBUTES.items() if fitting])
+@pytest.mark.parametrize("name", [name for name, one in ATTRIBUTES.items() if not one.built_in])
 def test_an_attribute_of_the_wrong_type_is_warned_of(name: str) -> None:
     result, _ = check((200, attributes(**{name: "date"})))
     (warning,) = result.warnings

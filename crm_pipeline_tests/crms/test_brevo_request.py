@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_pipeline.crms.brevo import LARGEST_REQUEST
+from crm_pipeline.crms.brevo.connector import LARGEST_REQUEST
 from crm_pipeline.model import Contact
 from crm_pipeline_tests.crms.brevo_account import ANN, CREATED, DOMAIN_ID, FULL, ID, KEY, PAGE_ID, connected, push
 from crm_pipeline_tests.crms.raw_server import answers, raw_server
@@ -93,12 +93,12 @@ def test_the_key_travels_in_its_header_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_arrives_byte_for_byte_as_data(text: str) -> None:
-    contact = replace(ANN, name=f"x {text}", source_url=text, phone_number=text)
+    contact = replace(ANN, name=f"x {text}", source_url=text, email_type=text)
     with raw_server(answers(CREATED)) as server:
         push(server.url, contact)
         (request,) = server.requests
     attributes = request.json["attributes"]
-    assert (attributes["LASTNAME"], attributes["SOURCE_URL"], attributes["SMS"]) == (text, text, text)
+    assert (attributes["LASTNAME"], attributes["SOURCE_URL"], attributes["EMAIL_TYPE"]) == (text, text, text)
     assert json.dumps(text, ensure_ascii=False).encode() in request.body.replace(b"\\/", b"/")
     assert "x-evil" not in request.headers
 
@@ -107,7 +107,7 @@ def test_hostile_text_arrives_byte_for_byte_as_data(text: str) -> None:
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_can_be_sent_without_nul_and_lone_surrogates(name: str, url: str) -> None:
     with connected("http://127.0.0.1/v3") as brevo:
-        body = brevo._body(replace(ANN, name="x " + name, source_url=url))
+        body = brevo.upsert(replace(ANN, name="x " + name, source_url=url)).body
     attributes = json.loads(json.dumps(body, ensure_ascii=False).encode())["attributes"]
     kept = "".join(letter for letter in url if letter != "\x00" and not 0xD800 <= ord(letter) <= 0xDFFF)
     assert attributes.get("SOURCE_URL", "") == kept.strip()

@@ -10,6 +10,7 @@ from crm_pipeline.database.catalog import check_schema
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.migrations.crms import CRMS
 from crm_pipeline.database.present import VERSION_TABLE
+from crm_pipeline.database.tables import OWN_TABLES
 from crm_pipeline.database.upgrade import current_version, newest_version, upgrade
 from crm_pipeline.errors import SchemaError
 from crm_pipeline_tests.database.application import PLAIN, WITH_CRM, catalogue
@@ -115,7 +116,7 @@ def test_a_pipeline_in_another_schema_of_the_search_path_is_left_alone(empty: Da
     assert upgrade(database) == (None, newest_version())
     check_schema(database, "brevo", "brevo_contact_id")
     tables = sql(empty, "SELECT tablename FROM pg_tables WHERE schemaname = 'first'")
-    assert {row.tablename for row in tables} == {"contacts", "crm_sync", "crm_attempts", "crm_gate", VERSION_TABLE}
+    assert {row.tablename for row in tables} == {"contacts", *OWN_TABLES, VERSION_TABLE}
     public = Database(empty.url, schema="public")
     assert catalogue(public) == before
     public.dispose()

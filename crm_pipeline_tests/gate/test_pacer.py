@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import text
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate import pacer as module
@@ -215,3 +216,20 @@ def test_a_good_answer_is_told_only_when_it_ends_a_row_of_failures(database: Dat
     pacer.tell(DOWN)
     pacer.tell(WELL)
     assert gate.state().failures_in_a_row == 0
+
+
+def test_waiting_for_the_gates_row_makes_no_request_early(database: Database) -> None:
+    pacer = Pacer(gate_of(database, 2), 10, threading.Event())
+    with ThreadPoolExecutor(1) as threads:
+        assert pacer.wait(soon()) is None
+        first = time.monotonic()
+        with database.engine.begin() as connection:
+            connection.execute(text("SELECT FROM crm_gate WHERE crm = 'brevo' FOR UPDATE"))
+            waiting = threads.submit(lambda: (pacer.wait(soon()), time.monotonic()))
+            while not sql(
+                database, "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%crm_gate%'"
+            ):
+                time.sleep(0.02)
+            time.sleep(0.3)
+        _, went_on = waiting.result()
+    assert went_on - first >= 0.45, "its slot was half a second after the first"

@@ -35,10 +35,24 @@ def wait_for(what: Callable[[], T], seconds: float = 30.0, every: float = 0.1) -
 class Dagster:
     """A running webserver and daemon with one code location."""
 
-    def __init__(self, port: int, home: Path, daemon: subprocess.Popen[bytes]) -> None:
+    def __init__(self, port: int, home: Path, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         self.url = f"http://127.0.0.1:{port}/graphql"
         self.home = home
-        self.daemon = daemon
+        self._start = start
+        self.start_daemon()
+
+    def start_daemon(self) -> None:
+        """Start it, anew after `kill_daemon`."""
+        self.daemon = self._start("daemon", "dagster-daemon", "run")
+
+    def kill_daemon(self) -> list[int]:
+        """SIGKILL at one blow to the daemon and to all that it started: code servers and runs. Their pids."""
+        victims = [psutil.Process(self.daemon.pid), *psutil.Process(self.daemon.pid).children(recursive=True)]
+        os.killpg(self.daemon.pid, signal.SIGKILL)
+        self.daemon.wait()
+        _, alive = psutil.wait_procs(victims, 10)
+        assert not alive, "not of the daemon's process group"
+        return [victim.pid for victim in victims]
 
     def ask(self, query: str, **variables: Any) -> Any:
         """`data` of a GraphQL answer."""
@@ -184,21 +198,22 @@ def running_dagster(home: Path, environment: Mapping[str, str]) -> Iterator[Dags
     port = _free_port()
     env = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     env |= {"DAGSTER_HOME": str(home), "CRM_PIPELINE_ENV_FILE": "", "PYTHONPATH": str(ROOT)} | dict(environment)
-    workspace = ["-w", str(ROOT / "workspace.yaml")]
     scripts = Path(sys.executable).parent
+    processes: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, *command: str) -> subprocess.Popen[bytes]:
-        with (home / f"{name}.log").open("wb") as log:
-            return subprocess.Popen(
-                [str(scripts / command[0]), *command[1:]],
+        with (home / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(scripts / command[0]), *command[1:], "-w", str(ROOT / "workspace.yaml")],
                 env=env, cwd=home, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
+        processes.append(process)
+        return process
 
-    processes = [start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(port), *workspace)]
     try:
+        start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(port))
         wait_for(lambda: _answers(port), 60)
-        processes.append(start("daemon", "dagster-daemon", "run", *workspace))
-        dagster = Dagster(port, home, processes[-1])
+        dagster = Dagster(port, home, start)
         wait_for(dagster.location, 60)
         yield dagster
     finally:
@@ -215,6 +230,8 @@ def _answers(port: int) -> bool:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End the whole group, as `crm-pipeline` does: its workers would go on."""
+    if process.returncode is not None:  # killed and waited for: its number may be another's by now
+        return
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(10)

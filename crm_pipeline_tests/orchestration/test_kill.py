@@ -27,7 +27,7 @@ BATCH = 10
 ALL = [f"person-{number}" for number in range(1, BATCH + 1)]
 FIRST = ALL[0]
 WAITS_FOR_THE_GATE = (
-    "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE crm_gate%next_slot_at%'"
+    "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '-- GCRA: the next free slot%'"
 )
 Moment = Callable[[Database, Account, str], AbstractContextManager[None]]
 

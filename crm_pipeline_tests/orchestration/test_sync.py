@@ -19,7 +19,7 @@ from dagster import (
     reconstructable,
 )
 
-from crm_pipeline.crms.brevo import Brevo
+from crm_pipeline.crms.brevo.connector import Brevo
 from crm_pipeline.database.engine import Database
 from crm_pipeline.definitions import load
 from crm_pipeline.model import News, NewsKind
@@ -249,7 +249,7 @@ def test_a_bug_turns_the_run_red_and_quotes_no_contact(
     def body(self: Brevo, contact: Any) -> None:
         raise KeyError(contact.email)
 
-    monkeypatch.setattr(Brevo, "_body", body)
+    monkeypatch.setattr(Brevo, "upsert", body)
     result = sync()
     assert not result.success
     assert "A bug in the pipeline: KeyError" in failure(result, "summarize")

@@ -1,7 +1,8 @@
 """What holds at every step (I1: when all is quiet): one function per invariant, each yields what breaks it.
 
 A step is one action of one actor, with a look at the database before and after it; nothing here asks the product.
-Rule 6 is the one way in which an answer may touch what is not its own: a fenced success queues the contact again.
+Rule 6 is the one way in which an answer may touch what is not its own: a fenced push that may have landed
+queues again whom it may have overwritten.
 """
 
 from __future__ import annotations
@@ -65,14 +66,23 @@ class Moment:
         )
 
     def by_rule_6(self, key: Key, row: Row, now: Row) -> bool:
-        """Is this change, and nothing else, what a fenced success makes?"""
-        if not any(outcome == "synced" and lease != row.lease_id for lease, outcome in self.newly(key, "fenced")):
+        """Is this change, and nothing else, what a fenced push makes that may have landed, at this address?"""
+        fenced = self.newly(key, "fenced")
+        own = any(outcome in ("synced", "failed") and lease != row.lease_id for lease, outcome in fenced)
+        if not own and not self._anothers_landed_at(key, row):
             return False
         if self.entitled(row):  # a reap ends the lease that is over, then looks for late answers
             return row.sync in ("Complete", "Error") and now.pair == ("Queued", "Queued")
         if row.lease_id is not None:
             return now == replace(row, claimed_fingerprint=None)
         return row.sync in ("Complete", "Error") and now == replace(row, sync="Queued", processing="Queued")
+
+    def _anothers_landed_at(self, key: Key, row: Row) -> bool:
+        return any(
+            of != key and of[1] == key[1] and attempt.external_id == row.email_key and self.newly(of, "fenced")
+            for (_, of), attempt in self.after.journal.items()
+            if attempt.applied == "fenced" and attempt.outcome in ("synced", "failed")
+        )
 
 
 def i1_no_loss(before: Look, after: Look) -> Iterator[str]:

@@ -86,6 +86,7 @@ class Attempt:
 
     outcome: str
     applied: str
+    external_id: str | None
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def look(connection: Connection) -> Look:
     """Read everything; the tests run one thing at a time, so three statements see one moment."""
     rows = {(row.id, row.crm): _row(row) for row in connection.execute(_ROWS)}
     journal = {
-        (row.lease_id, (row.contact_id, row.crm)): Attempt(row.outcome, row.applied)
+        (row.lease_id, (row.contact_id, row.crm)): Attempt(row.outcome, row.applied, row.external_id)
         for row in connection.execute(_JOURNAL)
     }
     return Look(rows, journal, connection.execute(_NOW).scalar_one())
@@ -163,5 +164,5 @@ _ROWS = text(
         for crm, columns in CRMS.items()
     )
 )
-_JOURNAL = text("SELECT lease_id, contact_id, crm, outcome, applied FROM crm_attempts")
+_JOURNAL = text("SELECT lease_id, contact_id, crm, outcome, applied, external_id FROM crm_attempts")
 _NOW = text("SELECT clock_timestamp()")

@@ -89,8 +89,8 @@ class Memory:
         self.ever[key].add(accepted.payload)
         if owned:
             self.unseen.discard(key)
-        elif not worker.alive or request.kind is not OutcomeKind.SYNCED:
-            self.unseen.add(key)  # nobody will journal it, or as a failure only
+        elif not worker.alive or request.kind not in (OutcomeKind.SYNCED, OutcomeKind.FAILED):
+            self.unseen.add(key)  # nobody will journal it, or as a refusal only
         else:
             worker.late.add(key)
 

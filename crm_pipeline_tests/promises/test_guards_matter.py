@@ -190,12 +190,12 @@ GUARDS = {
     "a fenced success queues again": Guard(
         a_late_push_overwrites_newer_data,
         "I7",
-        ((("fenced",), "late.outcome = 'synced' AND late.lease_id IS NULL", "false"),),
+        ((("fenced",), "c.id = touched.contact_id AND touched.lease_id IS NULL", "false"),),
     ),
     "a fenced success has the present lease queue again": Guard(
         a_late_push_overwrites_what_another_has_just_pushed,
         "I7",
-        ((("fenced",), "late.outcome = 'synced' AND late.lease_id IS NOT NULL", "false"),),
+        ((("fenced",), "touched.lease_id IS NOT NULL", "false"),),
     ),
     "a late answer takes the place of the release": Guard(
         a_late_push_overwrites_newer_data,

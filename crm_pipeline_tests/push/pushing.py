@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -39,9 +40,12 @@ class Pushing:
         self.stop = threading.Event()
         self.lease = uuid4()
 
-    @property
+    @cached_property
     def parts(self) -> Push:
-        return Push(self.queue, self.gate, self.crm, self.threads, self.retry_rejected, self.sandbox)
+        """In a run that has begun."""
+        parts = Push(self.queue, self.gate, self.crm, self.threads, self.retry_rejected, self.sandbox)
+        parts.prepared.set()
+        return parts
 
     def due(self) -> list[UUID]:
         return [contact.id for contact in self.queue.list_due(1000)]

@@ -7,19 +7,21 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.errors import ActionNeeded, SandboxMismatch
 from crm_pipeline.gate.gate import Gate
-from crm_pipeline.model import News, NewsKind
+from crm_pipeline.model import CheckResult, News, NewsKind
+from crm_pipeline.push.push import Push
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.crms.brevo_account import connected
 from crm_pipeline_tests.crms.raw_server import RawServer, answers, raw_server
 from crm_pipeline_tests.push.pushing import Pushing
-from crm_pipeline_tests.support.contacts import sql
+from crm_pipeline_tests.support.contacts import insert, insert_many, pairs, sql
 
 WELL = (200, b'{"attributes":[]}')
 OF_A_SANDBOX = (*WELL, "X-CRM-Sandbox: x\r\n")
@@ -53,6 +55,40 @@ def test_the_account_is_asked_once_an_hour(database: Database, sync: Pushing) ->
         sql(database, "UPDATE crm_gate SET checked_at = now() - interval '61 minutes'")
         begin(run)
         assert len(server.requests) == 2
+
+
+def test_attributes_are_read_once_a_run_and_what_the_account_lacks_is_warned_of_once(
+    database: Database, account: Account, sync: Pushing, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql(database, "UPDATE crm_gate SET checked_at = now() WHERE crm = 'brevo'")
+    for number in range(3):
+        insert(database, f"{number}@example.com", name="Ann Lee")
+    del account.fields["LASTNAME"]
+    run = Push(sync.queue, sync.gate, sync.crm, sync.threads, True, sync.sandbox)
+    asked = []
+    prepare = sync.crm.prepare
+    sync.crm.prepare = lambda: asked.append(1) or prepare()  # type: ignore[method-assign,func-returns-value]
+    with caplog.at_level(logging.WARNING):
+        run.begin(sync.stop)
+        for contact_id in sync.due():
+            run.push([contact_id], uuid4(), "run-1", sync.stop)
+    assert len(asked) == 1
+    assert [record.message.split(" (")[0] for record in caplog.records] == ["Brevo has no attribute LASTNAME"]
+    assert {tuple(stored.attributes) for stored in account.contacts()} == {("FIRSTNAME",)}
+
+
+def test_without_its_attributes_read_nothing_is_sent(database: Database, account: Account, sync: Pushing) -> None:
+    sql(database, "UPDATE crm_gate SET checked_at = now() WHERE crm = 'brevo'")
+    insert_many(database, 3)
+    account.api_key, right = "another", account.api_key
+    run = Push(sync.queue, sync.gate, sync.crm, sync.threads, True, sync.sandbox)
+    result = run.push(sync.due(), sync.lease, "run-1", sync.stop)
+    assert (result.claimed, pairs(database)) == (0, {"Selected/Queued": 3})
+    assert "BREVO_API_KEY" in str(result.stopped_because)
+    assert sync.gate.state().cause_kind is NewsKind.CLOSED
+    account.api_key = right
+    sync.gate.tell_check(CheckResult(News(NewsKind.WELL)))
+    assert run.push(sync.due(), sync.lease, "run-1", sync.stop).claimed == 3
 
 
 def test_a_closed_account_is_told_before_anything_is_claimed_and_again_at_each_beginning(

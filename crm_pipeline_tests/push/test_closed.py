@@ -52,7 +52,7 @@ def test_no_attempt_is_counted_for_the_accounts_fault(database: Database, accoun
     assert [attempt.outcome for attempt in attempts(database, retried)] == ["blocked"]
 
 
-@pytest.mark.parametrize("status", [301, 401, 402, 403])
+@pytest.mark.parametrize("status", [301, 401, 402])
 def test_an_account_that_is_closed_for_all_is_met_by_no_more_contacts_than_there_are_threads(
     database: Database, account: Account, sync: Pushing, status: int
 ) -> None:

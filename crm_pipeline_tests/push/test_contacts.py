@@ -13,11 +13,11 @@ REFUSED = (400, {"code": "invalid_parameter", "message": "Invalid phone number"}
 
 
 def test_a_refusal_is_retried_by_default(database: Database, account: Account, sync: Pushing) -> None:
-    ann = insert(database, "ann@example.com", phone_number="1")
+    ann = insert(database, "not an address")
     sync.push_and_write_back()
     row = contact(database, ann)
     assert pair(database, ann) == ("Queued", "Error")
-    assert (row.retry_count, row.brevo_processing_error) == (1, "Invalid phone number (invalid_parameter, HTTP 400)")
+    assert (row.retry_count, row.brevo_processing_error) == (1, "Invalid email address (invalid_parameter, HTTP 400)")
     assert row.next_retry_at is not None
 
 

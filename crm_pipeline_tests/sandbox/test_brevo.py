@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-import requests
 
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.model import SANDBOX_HEADER
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.sandbox.registry import SANDBOXES
-from crm_pipeline_tests.support.sandbox import KEY
-
-Ask = Callable[..., requests.Response]
-
-
-@pytest.fixture
-def ask(account: Account) -> Ask:
-    def ask(method: str, path: str, json: Any = None, key: str | None = KEY, **more: Any) -> requests.Response:
-        headers = {"api-key": key} if key is not None else {}
-        return requests.request(method, account.url + path, json=json, headers=headers, timeout=10, **more)
-
-    return ask
-
-
-def upsert(ask: Ask, email: str, **attributes: Any) -> requests.Response:
-    return ask("POST", "/contacts", {"email": email, "updateEnabled": True, "attributes": attributes})
-
-
-def refusal(answer: requests.Response) -> tuple[int, str, str]:
-    body = answer.json()
-    return answer.status_code, body["code"], body["message"]
+from crm_pipeline_tests.sandbox.asking import Ask, refusal, upsert
 
 
 def test_a_new_contact_gets_201_and_its_number_a_known_one_an_empty_204(ask: Ask) -> None:
@@ -167,9 +145,10 @@ def test_there_are_lists_1_to_50_and_new_ones_can_be_made(ask: Ask) -> None:
     assert ask("GET", "/contacts/lists/30").json()["name"] == "List 30"
     assert refusal(ask("GET", "/contacts/lists/51"))[:2] == (404, "document_not_found")
     assert ask("POST", "/contacts/lists", {"name": "VIP", "folderId": 1}).json() == {"id": 51}
-    lists = ask("GET", "/contacts/lists?limit=50&offset=50").json()
-    assert [one["name"] for one in lists["lists"]] == ["VIP"]
+    lists = ask("GET", "/contacts/lists?limit=2").json()
+    assert [one["name"] for one in lists["lists"]] == ["VIP", "List 50"], "the newest first"
     assert lists["count"] == 51
+    assert ask("GET", "/contacts/lists?limit=1&sort=asc").json()["lists"][0]["name"] == "List 1"
 
 
 def test_a_new_attribute_keeps_its_values(ask: Ask, account: Account) -> None:

@@ -41,5 +41,6 @@ SET {sync_status} = 'Processing', {processing_status} = 'Processing'
 FROM leased
 WHERE c.id = leased.contact_id
 RETURNING c.id, coalesce(c.email, '')::text AS email, c.name, c.phone_number, c.email_type::text AS email_type,
-    c.has_gmail, c.source_url, c.domain_id, c.page_id, c.{external_id} AS external_id, leased.retry_count + 1 AS attempt,
+    c.has_gmail, c.source_url, c.domain_id, c.page_id, c.{external_id} AS external_id,
+    {further} AS further, {former_address_in_use} AS former_address_in_use, leased.retry_count + 1 AS attempt,
     CAST(:lease_seconds AS double precision) AS seconds_left

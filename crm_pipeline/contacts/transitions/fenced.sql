@@ -1,19 +1,37 @@
--- An answer whose lease is no longer its own: a success takes Complete or Error -> Queued/Queued; else it is only marked.
--- The late request may have overwritten newer data in the CRM, so the contact is pushed once more. Under another lease it is
--- that one's end which queues it again: its claimed fingerprint is cleared.
+-- An answer whose lease is no longer its own. If its push may have landed, Complete or Error -> Queued/Queued; else it is only marked.
+-- The late request may have overwritten newer data in the CRM, so the contact is pushed once more, and with it whoever has today
+-- the address that it went to. Under another lease it is that one's end which queues it again: its claimed fingerprint is cleared.
+-- While somebody holds one of them locked the answer stays pending: the next reaper tries again.
 WITH late AS MATERIALIZED (
-    SELECT a.id, a.contact_id, a.outcome, s.lease_id
+    SELECT a.id, a.contact_id, a.external_id, s.lease_id,
+        a.outcome = 'synced' OR a.outcome = 'failed' AND coalesce(a.http_status, 0) NOT BETWEEN 400 AND 499 AS may_have_landed
     FROM crm_attempts a
     JOIN crm_sync s ON s.contact_id = a.contact_id AND s.crm = a.crm
     WHERE a.id = ANY(CAST(:attempts AS bigint[])) AND a.applied = 'pending' AND s.lease_id IS DISTINCT FROM a.lease_id
+), touched AS MATERIALIZED (
+    SELECT late.id, late.contact_id, late.lease_id FROM late WHERE late.may_have_landed
+    UNION ALL
+    SELECT late.id, other.contact_id, other.lease_id
+    FROM late
+    JOIN crm_sync other ON other.crm = :crm AND other.email_key = left(lower(late.external_id), {longest_key})
+    WHERE late.may_have_landed AND position('@' IN late.external_id) > 0 AND other.contact_id <> late.contact_id
+), locked AS MATERIALIZED (
+    SELECT c.id FROM contacts c WHERE c.id IN (SELECT touched.contact_id FROM touched) ORDER BY c.id
+    FOR NO KEY UPDATE OF c SKIP LOCKED
+), later AS MATERIALIZED (
+    SELECT touched.id FROM touched WHERE touched.contact_id NOT IN (SELECT locked.id FROM locked)
 ), again AS (
     UPDATE contacts c SET {sync_status} = 'Queued', {processing_status} = 'Queued'
-    FROM late
-    WHERE c.id = late.contact_id AND late.outcome = 'synced' AND late.lease_id IS NULL
+    FROM touched
+    WHERE c.id = touched.contact_id AND touched.lease_id IS NULL AND touched.id NOT IN (SELECT later.id FROM later)
         AND c.{sync_status} IN ('Complete', 'Error') AND c.{processing_status} IS DISTINCT FROM 'Queued'
 ), held_by_another AS (
     UPDATE crm_sync s SET claimed_fingerprint = NULL
-    FROM late
-    WHERE s.contact_id = late.contact_id AND s.crm = :crm AND late.outcome = 'synced' AND late.lease_id IS NOT NULL
+    FROM touched
+    WHERE s.contact_id = touched.contact_id AND s.crm = :crm AND touched.lease_id IS NOT NULL
+        AND touched.id NOT IN (SELECT later.id FROM later)
 )
-UPDATE crm_attempts a SET applied = 'fenced' FROM late WHERE a.id = late.id RETURNING a.contact_id
+UPDATE crm_attempts a SET applied = 'fenced'
+FROM late
+WHERE a.id = late.id AND late.id NOT IN (SELECT later.id FROM later)
+RETURNING a.contact_id

@@ -1,21 +1,30 @@
-"""Brevo's API v3: routes, the key, lists, attributes. https://developers.brevo.com/reference"""
+"""Brevo's API v3: its routes, and what every new account has. https://developers.brevo.com/reference"""
 
 from __future__ import annotations
 
-from uuid import uuid4
-
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline.sandbox.brevo.contacts import OWNER, Contacts, paging, pushed_address
-from crm_pipeline.sandbox.brevo.errors import Refused, error
-from crm_pipeline.sandbox.brevo.values import attribute, json_object, path_number
+from crm_pipeline.sandbox.brevo.attributes import Attributes
+from crm_pipeline.sandbox.brevo.contacts import OWNER, Contacts, named_address, pushed_address, pushed_addresses
+from crm_pipeline.sandbox.brevo.imports import Imports
+from crm_pipeline.sandbox.brevo.lists import Lists
+from crm_pipeline.sandbox.brevo.members import Members
+from crm_pipeline.sandbox.brevo.processes import Processes
+from crm_pipeline.sandbox.brevo.rules import BrevoRules
+from crm_pipeline.sandbox.brevo.switches import Switches
 from crm_pipeline.sandbox.calls import Call, Reply
-from crm_pipeline.sandbox.exchange import Answer, Exchange
+from crm_pipeline.sandbox.exchange import Exchange
 from crm_pipeline.sandbox.protocol import SandboxSpec
+from crm_pipeline.sandbox.quota import Limits
 
 LISTS = 50
-TEXTS = ("FIRSTNAME", "LASTNAME", "SMS", "EMAIL_TYPE", "SOURCE_URL", "DOMAIN_ID", "PAGE_ID")
+TEXTS = (
+    "FIRSTNAME", "LASTNAME", "SMS", "WHATSAPP", "LANDLINE_NUMBER", "EMAIL_TYPE", "SOURCE_URL", "DOMAIN_ID", "PAGE_ID",
+)  # fmt: skip
+# https://developers.brevo.com/docs/api-limits
+LIMITS = Limits(per_second=10, per_hour=36_000, elsewhere_per_hour=100)
 
 
 def seed(account: Account) -> None:
@@ -29,109 +38,72 @@ def seed(account: Account) -> None:
 
 def app(account: Account) -> ASGIApp:
     """The API of one account, below /v3."""
-    contacts, others = Contacts(account), _Others(account)
-    exchange = Exchange(account, others.keyed, _unknown, lambda: {"sib-request-id": uuid4().hex})
-    route = exchange.route
+    exchange, contacts, processes = Exchange(account, BrevoRules(account)), Contacts(account), Processes(account)
+    lists, attributes = Lists(account), Attributes(account)
+    members, imports = Members(account, lists, contacts, processes), Imports(account, lists, processes)
+    route, one = exchange.route, "/contacts/{identifier:path}"
+    attribute = "/contacts/attributes/{category}/{name}"
+    a_list, a_folder = "/contacts/lists/{number}", "/contacts/folders/{number}"
     return exchange.app(
         [
+            route("GET", "/account", _account),
+            route("GET", "/processes", processes.all),
+            route("GET", "/processes/{number}", processes.one),
+            Route("/reports/{number}/{name}.csv", processes.download),
+            route("GET", "/contacts/attributes", attributes.all),
+            route("DELETE", "/contacts/attributes/multiple-choice/{name}/{option}", attributes.delete_option),
+            route("POST", attribute, attributes.create),
+            route("PUT", attribute, attributes.update),
+            route("DELETE", attribute, attributes.delete),
+            route("GET", "/contacts/lists", lists.all),
+            route("POST", "/contacts/lists", lists.create),
+            route("GET", a_list, lists.one),
+            route("PUT", a_list, lists.update),
+            route("DELETE", a_list, lists.delete),
+            route("GET", a_list + "/contacts", members.all),
+            route("POST", a_list + "/contacts/add", members.add, pushes=pushed_addresses),
+            route("POST", a_list + "/contacts/remove", members.remove, pushes=pushed_addresses),
+            route("GET", "/contacts/folders", lists.folders),
+            route("POST", "/contacts/folders", lists.create_folder),
+            route("GET", a_folder, lists.one_folder),
+            route("PUT", a_folder, lists.update_folder),
+            route("DELETE", a_folder, lists.delete_folder),
+            route("GET", a_folder + "/lists", lists.of_folder),
+            route("GET", "/contacts/segments", _no_segments),
+            route("POST", "/contacts/import", imports.start, pushes=pushed_addresses),
+            route("POST", "/contacts/batch", contacts.batch, pushes=pushed_addresses),
             route("POST", "/contacts", contacts.upsert, pushes=pushed_address),
             route("GET", "/contacts", contacts.page),
-            route("GET", "/contacts/attributes", others.attributes),
-            route("POST", "/contacts/attributes/{category}/{name}", others.new_attribute),
-            route("GET", "/contacts/lists", others.lists),
-            route("POST", "/contacts/lists", others.new_list),
-            route("GET", "/contacts/lists/{number}", others.one_list),
-            route("GET", "/contacts/{identifier:path}", contacts.read),
-            route("PUT", "/contacts/{identifier:path}", contacts.update),
-            route("DELETE", "/contacts/{identifier:path}", contacts.delete),
-            route("GET", "/account", others.account),
+            route("GET", one, contacts.read),
+            route("PUT", one, contacts.update, pushes=named_address),
+            route("DELETE", one, contacts.delete, pushes=named_address),
         ]
     )
 
 
-class _Others:
-    """The key, lists, attributes and the account."""
-
-    def __init__(self, account: Account) -> None:
-        self._account = account
-
-    def keyed(self, answer: Answer, call: Call) -> Reply:
-        """The answer, or 401 without the right key."""
-        key = call.header("api-key")
-        if not key:
-            return error(401, "unauthorized", "authentication not found in headers")
-        if self._account.api_key is not None and key != self._account.api_key:
-            return error(401, "unauthorized", "Key not found")
-        try:
-            return answer(call)
-        except Refused as refused:
-            return refused.reply
-
-    def account(self, _: Call) -> Reply:
-        """GET /account."""
-        return Reply(
-            200,
-            {
-                "companyName": "Sandbox",
-                "email": OWNER,
-                "firstName": "Sandy",
-                "lastName": "Box",
-                "plan": [{"type": "free", "credits": 300}],
-            },
-        )
-
-    def attributes(self, _: Call) -> Reply:
-        """GET /contacts/attributes."""
-        return Reply(200, {"attributes": list(self._account.fields.values())})
-
-    def new_attribute(self, call: Call) -> Reply:
-        """POST /contacts/attributes/{category}/{name}: an empty 201."""
-        category, name = call.path["category"], call.path["name"].upper()
-        body = json_object(call) if call.body else {}
-        if name in self._account.fields:
-            raise Refused(400, "invalid_parameter", "Attribute name already exists")
-        self._account.add_field(name, {"name": name, "category": category, **attribute(category, body)})
-        return Reply(201)
-
-    def lists(self, call: Call) -> Reply:
-        """GET /contacts/lists."""
-        limit, offset = paging(call, 10, 50)
-        numbers = sorted(self._account.lists)
-        return Reply(
-            200, {"lists": [self._list(number) for number in numbers[offset : offset + limit]], "count": len(numbers)}
-        )
-
-    def new_list(self, call: Call) -> Reply:
-        """POST /contacts/lists: 201 with the new number."""
-        body = json_object(call)
-        if not isinstance(body.get("name"), str):
-            raise Refused(400, "missing_parameter", "name is missing")
-        return Reply(201, {"id": self._account.add_list(body["name"])})
-
-    def one_list(self, call: Call) -> Reply:
-        """GET /contacts/lists/{number}."""
-        text = call.path["number"]
-        if not text.isdecimal():
-            raise Refused(400, "invalid_parameter", "List id is invalid")
-        if path_number(text) not in self._account.lists:
-            raise Refused(404, "document_not_found", "List ID does not exist")
-        return Reply(200, self._list(path_number(text)))
-
-    def _list(self, number: int) -> dict[str, object]:
-        return {
-            "id": number,
-            "name": self._account.lists[number],
-            "folderId": 1,
-            "uniqueSubscribers": sum(number in contact.lists for contact in self._account.contacts()),
-            "totalBlacklisted": 0,
-            "totalSubscribers": 0,
-        }
+def _account(_: Call) -> Reply:
+    """GET /account."""
+    plan = {"type": "free", "credits": 300, "creditsType": "sendLimit"}
+    relay = {"enabled": True, "data": {"userName": OWNER, "relay": "smtp.example.com", "port": 587}}
+    return Reply(
+        200,
+        {
+            "organization_id": "sandbox",
+            "user_id": 1,
+            "enterprise": False,
+            "companyName": "Sandbox",
+            "email": OWNER,
+            "firstName": "Sandy",
+            "lastName": "Box",
+            "plan": [plan],
+            "relay": relay,
+        },
+    )
 
 
-def _unknown(status: int) -> Reply:
-    if status == 405:
-        return error(405, "method_not_allowed", "POST, GET, PUT or DELETE method is not allowed on this path")
-    return error(404, "document_not_found", "Invalid route")
+def _no_segments(_: Call) -> Reply:
+    """GET /contacts/segments."""
+    return Reply(200, {"segments": [], "count": 0})
 
 
-SPEC = SandboxSpec(name="brevo", title="Brevo", path="/v3", seed=seed, app=app)
+SPEC = SandboxSpec(name="brevo", title="Brevo", path="/v3", limits=LIMITS, switches=Switches, seed=seed, app=app)

@@ -21,12 +21,12 @@ def error(status: int, code: str, message: str, **metadata: Any) -> Reply:
     return Reply(status, {"code": code, "message": message} | ({"metadata": metadata} if metadata else {}))
 
 
-def duplicate(verb: str, kinds: Sequence[str]) -> Refused:
+def duplicate(verb: str, kinds: Sequence[str], code: str) -> Refused:
     """An identifier belongs to another contact: `verb` is create or update."""
     named = ", ".join(kinds)
     return Refused(
         400,
-        "duplicate_parameter",
+        code,
         f"Unable to {verb} contact, {named} is already associated with another Contact",
         duplicate_identifiers=list(kinds),
     )

@@ -1,14 +1,9 @@
-"""Which values Brevo takes: bodies, addresses, phone numbers, attributes by type.
-
-Wrongly typed and unknown attributes are dropped silently, behind a success: https://developers.brevo.com/reference/create-contact
-"""
+"""Which values Brevo takes: bodies, addresses, phone numbers, lists of numbers, times, pages."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 from crm_pipeline.sandbox.brevo.errors import Refused
@@ -16,7 +11,6 @@ from crm_pipeline.sandbox.calls import Call
 
 LONGEST_ADDRESS = 254
 LONGEST_NUMBER = 18
-NORMAL_TYPES = ("text", "date", "float", "boolean", "user", "multiple-choice")
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]+@(?:[\w-]+\.)+[\w-]{2,}")
 
 
@@ -32,19 +26,17 @@ def json_object(call: Call) -> dict[str, Any]:
 
 
 def address(value: Any) -> str:
-    """A valid address in lower case; raises Refused."""
+    """A valid address without blanks around it; raises Refused."""
     if not isinstance(value, str) or len(value) > LONGEST_ADDRESS or not _ADDRESS.fullmatch(value.strip()):
         raise Refused(400, "invalid_parameter", "Invalid email address")
-    return value.strip().lower()
+    return value.strip()
 
 
-def phone(value: Any) -> str:
-    """Digits of a number with its country code (`91...`, `+91...`, `0091...`); raises Refused."""
+def phone(value: Any) -> str | None:
+    """Digits of a number with its country code (`91...`, `+91...`, `0091...`), or None for what is none."""
     digits = re.sub(r"[ ().-]", "", str(value))
     digits = digits.removeprefix("+") if digits.startswith("+") else digits.removeprefix("00")
-    if not digits.isdecimal() or not 6 <= len(digits) <= 15 or digits.startswith("0"):
-        raise Refused(400, "invalid_parameter", "Invalid phone number")
-    return digits
+    return digits if re.fullmatch(r"[1-9][0-9]{5,14}", digits) else None
 
 
 def path_number(text: str) -> int:
@@ -52,60 +44,55 @@ def path_number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else 0
 
 
-def attribute(category: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """What defines a new attribute, beside its name; raises Refused.
-
-    https://developers.brevo.com/reference/create-attribute
-    """
-    kind, enumeration = body.get("type"), body.get("enumeration")
-    if category == "category" and isinstance(enumeration, list) and all(map(_is_option, enumeration)):
-        return {"enumeration": enumeration}
-    options = body.get("multiCategoryOptions", [])
-    named = isinstance(options, list) and all(isinstance(option, str) for option in options)
-    if category != "normal" or kind not in NORMAL_TYPES or not named:
-        raise Refused(400, "invalid_parameter", "Invalid attribute category or type")
-    return {"type": kind, "multiCategoryOptions": options} if kind == "multiple-choice" else {"type": kind}
+def numbers(value: Any, what: str) -> list[int]:
+    """A list of integers, empty for None; raises Refused."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(type(number) is int for number in value):
+        raise Refused(400, "invalid_parameter", f"{what} should be integers")
+    return value
 
 
-def _is_option(option: Any) -> bool:
-    return isinstance(option, dict) and isinstance(option.get("value"), int) and isinstance(option.get("label"), str)
+def flag(body: dict[str, Any], name: str) -> bool | None:
+    """True, false, or None when it was not sent; raises Refused."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise Refused(400, "invalid_parameter", f"{name} should be a boolean")
+    return value
 
 
-def fitting(attributes: Any, fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The attributes that exist, with a value of their type, by name in capitals; raises Refused for no map.
-
-    An empty value clears nothing: it is dropped too.
-    """
-    if attributes is None:
-        return {}
-    if not isinstance(attributes, dict):
-        raise Refused(400, "invalid_parameter", "attributes should be an object")
-    kept = {str(name).upper(): value for name, value in attributes.items() if value not in ("", None)}
-    return {name: value for name, value in kept.items() if name in fields and _fits(value, fields[name])}
-
-
-def _fits(value: Any, field: Mapping[str, Any]) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):
-        return False  # 1e999: no JSON could carry it back
-    if field.get("category") == "category":
-        known = [option for one in field.get("enumeration", ()) for option in (one["value"], one["label"])]
-        return value in known
-    match field.get("type"):
-        case "boolean":
-            return isinstance(value, bool)
-        case "float":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "date":
-            return _is_date(value)
-        case "multiple-choice":
-            return isinstance(value, list) and all(option in field["multiCategoryOptions"] for option in value)
-        case _:
-            return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
-def _is_date(value: Any) -> bool:
+def time(call: Call, name: str) -> datetime | None:
+    """A query parameter that is a time, as `2026-11-25T10:00:00.000Z` or with an offset; raises Refused."""
+    text = call.query.get(name)
+    if text is None:
+        return None
     try:
-        date.fromisoformat(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+        # A + that was not percent-encoded arrives as a blank.
+        at = datetime.fromisoformat(text.strip().replace(" ", "+"))
+    except ValueError:
+        raise Refused(400, "invalid_parameter", f"{name} should be a UTC date-time") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def paging(call: Call, limit: int, largest: int) -> tuple[int, int]:
+    """`limit` and `offset` of a call that lists something; raises Refused."""
+    try:
+        wanted, offset = int(call.query.get("limit", limit)), int(call.query.get("offset", 0))
+    except ValueError:
+        raise Refused(400, "invalid_parameter", "limit and offset should be integers") from None
+    if not 0 <= wanted <= largest or offset < 0:
+        raise Refused(400, "out_of_range", f"Limit exceeds max value {largest}")
+    return wanted, offset
+
+
+def newest_first(call: Call) -> bool:
+    """The parameter `sort`: desc, which is the default, or asc; raises Refused."""
+    sort = call.query.get("sort", "desc")
+    if sort not in ("asc", "desc"):
+        raise Refused(400, "invalid_parameter", "sort should be asc or desc")
+    return sort == "desc"
+
+
+def shown_time(at: datetime) -> str:
+    """`2026-11-25T10:00:00.000Z`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

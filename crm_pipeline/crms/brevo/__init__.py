@@ -1,0 +1,1 @@
+"""Brevo: one upsert per contact, POST /contacts with `updateEnabled`. https://developers.brevo.com/reference/create-contact"""

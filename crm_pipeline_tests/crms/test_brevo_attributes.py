@@ -1,0 +1,199 @@
+"""Which values go to which attribute: what the account does not keep is not sent, and said once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from crm_pipeline.crms.brevo.attributes import Attributes, mapped
+from crm_pipeline.crms.brevo.phone import international
+from crm_pipeline.crms.brevo.settings import BrevoSettings
+from crm_pipeline.model import Contact
+from crm_pipeline.sandbox.account import Account
+from crm_pipeline_tests.crms.brevo_account import FULL, ID, connected
+from crm_pipeline_tests.support.sandbox import KEY
+
+
+def account_with(attributes: Attributes, **types: str | None) -> list[str]:
+    """Warnings of an account that has all attributes that are sent, but for those given otherwise."""
+    all_types = {attribute.name: attribute.fitting[0] for attribute in attributes.sent} | types
+    return attributes.found(
+        [{"name": name, "category": "normal", "type": kind} for name, kind in all_types.items() if kind]
+    )
+
+
+def further(value: Any, kind: str) -> tuple[Any, list[str]]:
+    """What is sent for a further column's value to an attribute of this type, and the notes."""
+    attributes = Attributes(BrevoSettings(attributes="EXTRA=extra"))
+    assert account_with(attributes, EXTRA=kind) == []
+    values, notes = attributes.values(Contact(ID, "a@example.com", further={"extra": value}))
+    return values.get("EXTRA"), notes
+
+
+@pytest.mark.parametrize("name", ["SMS", "LASTNAME", "HAS_GMAIL", "PAGE_ID"])
+def test_an_attribute_that_the_account_lacks_is_not_sent_and_all_else_is(name: str) -> None:
+    attributes = Attributes(BrevoSettings())
+    everything, _ = attributes.values(FULL)
+    assert len(account_with(attributes, **{name: None})) == 1
+    values, notes = attributes.values(FULL)
+    assert values == {other: value for other, value in everything.items() if other != name}
+    assert notes == [], "the run's one warning is enough"
+
+
+def test_an_attribute_of_another_type_is_not_sent() -> None:
+    attributes = Attributes(BrevoSettings())
+    (warning,) = account_with(attributes, PAGE_ID="float")
+    assert "PAGE_ID is float, not text" in warning
+    assert "PAGE_ID" not in attributes.values(FULL)[0]
+
+
+def test_names_are_settings() -> None:
+    settings = BrevoSettings(attribute_first_name="fname", attribute_last_name="LNAME", attribute_page_id="none")
+    values, _ = Attributes(settings).values(FULL)
+    assert (values["FNAME"], values["LNAME"]) == ("Ann", "van der Lee")
+    assert not {"FIRSTNAME", "LASTNAME", "PAGE_ID", "none"} & set(values)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "sent"),
+    [
+        ("Acme ", "text", "Acme"),
+        (12, "text", "12"),
+        (1.5, "text", "1.5"),
+        (True, "text", "true"),
+        (12, "float", 12),
+        (1.5, "float", 1.5),
+        (False, "boolean", False),
+        ("2026-11-25", "date", "2026-11-25"),
+        ("2026-11-25T10:00:00+01:00", "date", "2026-11-25"),
+        ("gold", "category", "gold"),
+        (["a", "b"], "multiple-choice", ["a", "b"]),
+        ("a", "multiple-choice", ["a"]),
+    ],
+)
+def test_a_further_column_is_sent_in_its_attributes_type(value: Any, kind: str, sent: Any) -> None:
+    assert further(value, kind) == (sent, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("12", "float"),
+        (True, "float"),
+        ("yes", "boolean"),
+        (1, "boolean"),
+        ("soon", "date"),
+        (5, "date"),
+        ({"a": 1}, "text"),
+        ([1], "multiple-choice"),
+    ],
+)
+def test_a_value_that_its_attribute_cannot_keep_is_not_sent_and_noted(value: Any, kind: str) -> None:
+    sent, notes = further(value, kind)
+    assert sent is None
+    assert notes == [f"EXTRA was not sent: its value is no {kind}"]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_an_empty_value_is_not_sent_and_not_noted(value: Any) -> None:
+    for kind in ("text", "category"):
+        assert further(value, kind) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("number", "region", "expected"),
+    [
+        ("+33 6 12 34 56 78", None, "+33612345678"),
+        ("0033612345678", None, "+33612345678"),
+        ("06 12 34 56 78", "FR", "+33612345678"),
+        ("06 12 34 56 78", None, None),
+        ("(415) 555-2671", "US", "+14155552671"),
+        ("+1 415 555 2671 ext. 5", None, None),
+        ("12345", "FR", None),
+        ("+999123456789", None, None),
+        ("call me", "FR", None),
+        ("", "FR", None),
+        ("00", None, None),
+    ],
+)
+def test_a_phone_number_is_sent_in_its_international_form(
+    number: str, region: str | None, expected: str | None
+) -> None:
+    assert international(number, region) == expected
+
+
+def test_a_number_without_an_international_form_is_left_out_and_noted_and_the_contact_is_sent(account: Account) -> None:
+    with connected(account.url, api_key=KEY) as brevo:
+        outcome = brevo.push([Contact(ID, "a@example.com", name="Ann", phone_number="06 12")]).outcomes[ID]
+    assert outcome.note == "the phone number was not sent: it has no valid international form"
+    kept = account.contact("a@example.com")
+    assert kept is not None
+    assert kept.attributes == {"FIRSTNAME": "Ann"}
+
+
+def test_each_change_of_the_mapping_changes_its_stamp() -> None:
+    changes: list[dict[str, Any]] = [
+        {},
+        {"attribute_first_name": "FNAME"},
+        {"attribute_last_name": "FNAME"},
+        {"attribute_page_id": "none"},
+        {"phone_region": "FR"},
+        {"phone_region": "DE"},
+        {"attributes": "COMPANY=company"},
+        {"attributes": "COMPANY=enriched_company"},
+        {"attributes": "CITY=company"},
+    ]
+    stamps = [mapped(BrevoSettings(**change)).stamp for change in changes]
+    assert len(set(stamps)) == len(changes)
+    assert stamps[0] == ""
+    assert mapped(BrevoSettings(list_id=3, api_key="x")).stamp == ""
+
+
+def test_further_columns_are_read_once_each() -> None:
+    assert mapped(BrevoSettings(attributes="A=company, B=company ,C=city,")).columns == ("company", "city")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "must_say"),
+    [
+        ("attribute_first_name", "first name", "must be an attribute's name"),
+        ("attribute_phone", "EMAIL", "cannot be EMAIL"),
+        ("attribute_last_name", "FIRSTNAME", "names FIRSTNAME, which another value goes to already"),
+        ("attributes", "COMPANY", "must be NAME=column pairs"),
+        ("attributes", "COMPANY=", "must be NAME=column pairs"),
+        ("attributes", "=company", "must be NAME=column pairs"),
+        ("attributes", "COMPANY=com pany", "must be NAME=column pairs"),
+        ("attributes", "COMPANY=company;DROP", "must be NAME=column pairs"),
+        ("attributes", "none=company", "must be NAME=column pairs"),
+        ("attributes", "SMS=company", "names the attribute SMS"),
+        ("attributes", "A=company,A=city", "names the attribute A"),
+        ("attributes", "EMAIL=company", "cannot be EMAIL"),
+        ("phone_region", "France", "two-letter code"),
+        ("phone_region", "XX", "two-letter code"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused_with_a_sentence(variable: str, value: str, must_say: str) -> None:
+    with pytest.raises(ValidationError, match=must_say):
+        BrevoSettings(**{variable: value})
+
+
+def test_setup_creates_what_is_missing_and_nothing_else(account: Account) -> None:
+    account.fields.pop("PAGE_ID")
+    account.fields.pop("HAS_GMAIL")
+    kept = dict(account.fields)
+    with connected(account.url, api_key=KEY, attributes="COMPANY=company") as brevo:
+        steps = [step.says for step in brevo.setup()]
+        assert steps == [
+            "3 attributes are missing",
+            *("created: PAGE_ID (text)", "created: HAS_GMAIL (boolean)", "created: COMPANY (text)"),
+        ]
+        assert brevo.check().warnings == ()
+        assert [step.says for step in brevo.setup()] == ["0 attributes are missing"]
+    assert {name: account.fields[name] for name in kept} == kept
+
+
+def test_a_timestamp_in_json_is_a_day() -> None:
+    assert further(datetime(2026, 11, 25, tzinfo=UTC).isoformat(), "date") == ("2026-11-25", [])

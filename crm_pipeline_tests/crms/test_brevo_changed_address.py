@@ -1,0 +1,161 @@
+"""A contact whose address has changed since its last sync: renamed at Brevo, unless it opted out there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from crm_pipeline.crms.brevo.connector import Brevo
+from crm_pipeline.model import Answer, Contact, NewsKind, Outcome, OutcomeKind
+from crm_pipeline.sandbox.account import Account
+from crm_pipeline_tests.crms.brevo_account import ID, connected
+from crm_pipeline_tests.crms.raw_server import answers, raw_server
+from crm_pipeline_tests.support.sandbox import KEY
+
+OLD, NEW = "old+1@example.com", "new@example.com"
+MOVED = Contact(ID, NEW, name="Ann Lee", external_id=OLD)
+FOUND = (200, b'{"id":7,"email":"old+1@example.com","emailBlacklisted":false}')
+UNKNOWN = (404, b'{"code":"document_not_found","message":"Contact does not exist"}')
+TAKEN = (
+    400,
+    b'{"code":"duplicate_parameter","message":"email is already associated with another Contact",'
+    b'"metadata":{"duplicate_identifiers":["email"]}}',
+)
+CREATED = (201, b'{"id":8}')
+
+
+@pytest.fixture
+def brevo(account: Account) -> Iterator[Brevo]:
+    with connected(account.url, api_key=KEY) as brevo:
+        yield brevo
+
+
+def pushed(brevo: Brevo, contact: Contact) -> tuple[Outcome, Answer, int]:
+    """The outcome, the last answer, and the number of requests."""
+    answer, requests = brevo.push([contact]), 1
+    while answer.then is not None:
+        assert answer.outcomes == {}
+        answer, requests = answer.then(), requests + 1
+    return answer.outcomes[contact.id], answer, requests
+
+
+def scripted(*each: tuple[Any, ...], contact: Contact = MOVED, **settings: Any) -> tuple[Outcome, Answer, list[str]]:
+    """The outcome and the lines of the requests, at a server that gives these answers in turn."""
+    with raw_server(answers(*each)) as server, connected(server.url, **settings) as brevo:
+        outcome, answer, _ = pushed(brevo, contact)
+        return outcome, answer, [request.line.rpartition(" ")[0] for request in server.requests]
+
+
+def test_it_is_renamed_and_keeps_what_brevo_has(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD, name="Ann", source_url="https://example.com/"))
+    before = account.contact(OLD)
+    outcome, _, requests = pushed(brevo, MOVED)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.SYNCED, NEW, None)
+    assert requests == 2
+    (renamed,) = account.contacts()
+    assert before is not None
+    assert (renamed.id, renamed.email) == (before.id, NEW)
+    assert renamed.attributes == {**before.attributes, "FIRSTNAME": "Ann", "LASTNAME": "Lee"}
+
+
+def test_one_that_opted_out_is_skipped_and_not_touched(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    kept = account.contact(OLD)
+    assert kept is not None
+    account.save(replace(kept, extra={"emailBlacklisted": True}))
+    before = account.contacts()
+    outcome, answer, requests = pushed(brevo, MOVED)
+    assert (outcome.kind, answer.news.kind, requests) == (OutcomeKind.SKIPPED, NewsKind.WELL, 1)
+    assert "Opted out" in str(outcome.error)
+    assert outcome.external_id is None
+    assert account.contacts() == before
+
+
+def test_one_that_is_gone_at_brevo_is_created(account: Account, brevo: Brevo) -> None:
+    outcome, _, requests = pushed(brevo, MOVED)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind, requests) == (OutcomeKind.SYNCED, NEW, None, 2)
+    assert [contact.email for contact in account.contacts()] == [NEW]
+
+
+def test_an_address_that_is_another_contacts_leaves_the_old_one_behind(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    pushed(brevo, Contact(ID, NEW, source_url="https://example.com/"))
+    outcome, _, requests = pushed(brevo, MOVED)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.SYNCED, NEW, OLD)
+    assert requests == 3
+    assert "left behind" in str(outcome.note)
+    assert {contact.email for contact in account.contacts()} == {OLD, NEW}
+    kept = account.contact(NEW)
+    assert kept is not None
+    assert kept.attributes == {"SOURCE_URL": "https://example.com/", "FIRSTNAME": "Ann", "LASTNAME": "Lee"}
+
+
+def test_an_address_that_another_contact_of_ours_has_is_not_taken_from_it(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    outcome, _, requests = pushed(brevo, replace(MOVED, former_address_in_use=True))
+    assert (outcome.kind, outcome.left_behind, requests) == (OutcomeKind.SYNCED, None, 2)
+    assert "another contact's" in str(outcome.note)
+    assert {contact.email for contact in account.contacts()} == {OLD, NEW}
+
+
+@pytest.mark.parametrize("known_as", [None, "", NEW, " NEW@Example.com ", "4711"])
+def test_an_address_that_has_not_changed_takes_one_request(known_as: str | None) -> None:
+    outcome, _, lines = scripted(CREATED, contact=replace(MOVED, external_id=known_as))
+    assert (outcome.kind, lines) == (OutcomeKind.SYNCED, ["POST /v3/contacts"])
+
+
+def test_the_old_address_travels_encoded_and_as_an_address() -> None:
+    old = "o'd/../?x=%2F+1@exämple.com"
+    _, _, lines = scripted(FOUND, (204, b""), contact=replace(MOVED, external_id=old))
+    path = "/v3/contacts/o%27d%2F..%2F%3Fx%3D%252f%2B1%40ex%C3%A4mple.com?identifierType=email_id"
+    assert lines == [f"GET {path}", f"PUT {path}"]
+
+
+def test_everything_travels_with_the_new_address_and_no_opt_out_does() -> None:
+    with raw_server(answers(FOUND, (204, b""))) as server, connected(server.url, list_id=12) as brevo:
+        pushed(brevo, replace(MOVED, has_gmail=False))
+        _, put = server.requests
+    assert put.json == {
+        "attributes": {"EMAIL": NEW, "FIRSTNAME": "Ann", "LASTNAME": "Lee", "HAS_GMAIL": False},
+        "listIds": [12],
+    }
+
+
+def test_a_contact_that_vanishes_between_the_question_and_the_renaming_is_created() -> None:
+    outcome, _, lines = scripted(FOUND, UNKNOWN, CREATED)
+    assert (outcome.kind, outcome.left_behind) == (OutcomeKind.SYNCED, None)
+    assert [line.split()[0] for line in lines] == ["GET", "PUT", "POST"]
+
+
+def test_nothing_is_left_behind_by_a_push_that_failed() -> None:
+    outcome, _, _ = scripted(FOUND, TAKEN, (400, b'{"code":"invalid_parameter","message":"no"}'))
+    assert (outcome.kind, outcome.left_behind, outcome.external_id) == (OutcomeKind.FAILED, None, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "news"),
+    [
+        ((404, b"<html>Not Found</html>"), OutcomeKind.FAILED, NewsKind.DOUBTFUL),
+        ((401, b'{"message":"Key not found"}'), OutcomeKind.BLOCKED, NewsKind.CLOSED),
+        ((429, b""), OutcomeKind.RELEASED, NewsKind.THROTTLED),
+        ((500, b""), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
+        ((200, b"<html>"), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
+        ((200, b'{"id":7}'), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
+        ((400, b'{"message":"no"}'), OutcomeKind.FAILED, NewsKind.WELL),
+    ],
+)
+def test_what_goes_wrong_in_any_of_its_requests_is_judged_as_in_a_plain_push(
+    answer: tuple[int, bytes], kind: OutcomeKind, news: NewsKind
+) -> None:
+    for before in ([], [FOUND]):
+        outcome, last, lines = scripted(*before, answer)
+        assert (outcome.kind, last.news.kind, len(lines)) == (kind, news, len(before) + 1)
+
+
+def test_a_renaming_is_a_success_without_a_body_alone() -> None:
+    for status in (200, 201, 202):
+        outcome, last, _ = scripted(FOUND, (status, b'{"id":7}'))
+        assert (outcome.kind, last.news.kind) == (OutcomeKind.FAILED, NewsKind.UNAVAILABLE)

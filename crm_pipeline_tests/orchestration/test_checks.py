@@ -1,0 +1,126 @@
+"""Checks on `{crm}/contacts`: red when something is wrong, with its severity at the borders of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from dagster import AssetCheckSeverity, DagsterInstance, ExecuteInProcessResult
+
+from crm_pipeline.database.engine import Database
+from crm_pipeline.definitions import load
+from crm_pipeline.model import News, NewsKind
+from crm_pipeline.orchestration.checks import CHECKS, FEWEST_ATTEMPTS, Verdict
+from crm_pipeline.sandbox.account import Account
+from crm_pipeline.settings import Settings
+from crm_pipeline.wiring import Pipeline, connect
+from crm_pipeline_tests.support.contacts import insert, insert_many, sql
+
+Sync = Callable[..., ExecuteInProcessResult]
+WARN, ERROR = AssetCheckSeverity.WARN, AssetCheckSeverity.ERROR
+
+
+def attempts(database: Database, synced: int, failed: int, hours_ago: float = 1) -> None:
+    """Journal rows of one contact."""
+    contact_id = insert(database, "ann@example.com", "Complete", "Complete")
+    sql(
+        database,
+        "INSERT INTO crm_attempts (crm, contact_id, lease_id, attempt, target, started_at, outcome, applied) "
+        "SELECT 'brevo', :id, gen_random_uuid(), 1, 'x', now() - make_interval(secs => 3600 * :hours), "
+        "CASE WHEN n <= :failed THEN 'failed' ELSE 'synced' END, 'applied' FROM generate_series(1, :n) n",
+        id=contact_id,
+        hours=hours_ago,
+        failed=failed,
+        n=synced + failed,
+    )
+
+
+def refusals(pipeline: Pipeline) -> Verdict:
+    return CHECKS["refusals"](pipeline)
+
+
+@pytest.mark.parametrize(
+    ("failed", "severity"), [(0, None), (9, None), (10, WARN), (39, WARN), (40, ERROR), (200, ERROR)]
+)
+def test_the_share_of_refusals_is_judged_at_the_borders_of_its_settings(
+    database: Database, pipeline: Pipeline, failed: int, severity: AssetCheckSeverity | None
+) -> None:
+    attempts(database, 200 - failed, failed)
+    verdict = refusals(pipeline)
+    assert verdict.passed is (severity is None)
+    assert severity is None or verdict.severity is severity
+    assert verdict.numbers == {"attempts": 200, "refused": failed, "refused_percent": failed / 2}
+
+
+def test_other_borders_are_settings(
+    database: Database, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    monkeypatch.setenv("BREVO_SYNC_REFUSALS_WARN_PERCENT", "50")
+    monkeypatch.setenv("BREVO_SYNC_REFUSALS_ERROR_PERCENT", "75")
+    attempts(database, 51, 49)
+    assert refusals(connect(Settings.load(), "brevo")).passed
+    attempts(database, 0, 2)
+    assert refusals(connect(Settings.load(), "brevo")).severity is WARN
+
+
+def test_few_attempts_and_old_ones_say_nothing(database: Database, pipeline: Pipeline) -> None:
+    attempts(database, 0, FEWEST_ATTEMPTS - 1)
+    attempts(database, 0, 100, hours_ago=24.1)
+    assert refusals(pipeline).passed
+    attempts(database, 0, 1)
+    assert not refusals(pipeline).passed
+
+
+def test_a_gate_closed_for_cause_is_red_and_a_crm_that_is_down_a_warning(
+    database: Database, pipeline: Pipeline
+) -> None:
+    pipeline.gate.begin()
+    assert CHECKS["pace"](pipeline).passed
+    for _ in range(10):
+        pipeline.gate.tell(News(NewsKind.UNAVAILABLE, "it is down"))
+    down = CHECKS["pace"](pipeline)
+    assert (down.passed, down.severity) == (False, WARN)
+    pipeline.gate.tell(News(NewsKind.CLOSED, "Check the key."))
+    closed = CHECKS["pace"](pipeline)
+    assert (closed.passed, closed.severity, closed.says) == (False, ERROR, "Check the key.")
+
+
+def test_a_schema_that_is_not_as_it_must_be_is_red(database: Database, pipeline: Pipeline) -> None:
+    assert CHECKS["drift"](pipeline).passed
+    sql(database, "DROP INDEX contacts_brevo_due")
+    verdict = CHECKS["drift"](pipeline)
+    assert (verdict.passed, verdict.severity) == (False, ERROR)
+    assert "contacts_brevo_due" in verdict.says
+
+
+def test_half_a_wish_is_a_warning_and_a_lost_contact_is_red_without_an_address(
+    database: Database, pipeline: Pipeline
+) -> None:
+    assert CHECKS["loss_ledger"](pipeline).passed
+    insert(database, "bob@example.com", "New", "Queued")
+    assert CHECKS["loss_ledger"](pipeline).severity is WARN
+    insert(database, "ann@example.com", "Complete", "Error")
+    verdict = CHECKS["loss_ledger"](pipeline)
+    assert (verdict.passed, verdict.severity) == (False, ERROR)
+    assert verdict.numbers == {"lost": 1, "half_wanted": 1}
+    assert "ann@" not in str(verdict.metadata)
+
+
+def test_each_sync_makes_all_checks_and_a_red_one_does_not_redden_the_run(
+    database: Database, account: Account, instance: DagsterInstance, sync: Sync
+) -> None:
+    insert_many(database, 3)
+    insert(database, "ann@example.com", "Complete", "Error")
+    result = sync()
+    assert result.success
+    made = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert made == {"loss_ledger": False, "refusals": True, "pace": True, "drift": True}
+
+
+def test_all_checks_are_declared_and_run_hourly(environment: dict[str, str], instance: DagsterInstance) -> None:
+    defs = load(Settings.load())
+    job = defs.resolve_job_def("brevo_checks")
+    result = job.execute_in_process(instance=instance)
+    assert result.success
+    assert {evaluation.check_name for evaluation in result.get_asset_check_evaluations()} == set(CHECKS)
+    assert defs.resolve_schedule_def("brevo_checks_schedule").cron_schedule == "17 * * * *"

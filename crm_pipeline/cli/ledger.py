@@ -7,7 +7,7 @@ from datetime import UTC
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.ledger import Entry, heal, look
@@ -37,7 +37,7 @@ def show(context: typer.Context, crm: CrmOption = None) -> None:
     _print("Without a next step", ledger.lost)
     if ledger.lost:
         raise ActionNeeded(
-            f"{len(ledger.lost)} contacts have no next step, or it is overdue. "
+            f"Contacts without a next step, or whose next step is overdue: {len(ledger.lost)}. "
             "`crm-pipeline ledger heal` mends what is safe to mend."
         )
     console.print("Every contact that somebody wants has a next step.")
@@ -62,10 +62,11 @@ def heal_(crm: CrmOption = None) -> None:
 def _print(title: str, entries: Sequence[Entry]) -> None:
     if not entries:
         return
-    table = Table("address", "contact", "statuses", "since (UTC)", "what to do", title=title)
+    whole = [Column(name, no_wrap=True) for name in ("address", "contact", "since (UTC)")]
+    table = Table(*whole, "statuses", "what to do", title=title)
     for entry in entries[:SHOWN]:
         since = f"{entry.since.astimezone(UTC):%Y-%m-%d %H:%M}"
-        table.add_row(entry.masked_email, str(entry.contact_id), entry.statuses, since, entry.what_to_do)
+        table.add_row(entry.masked_email, str(entry.contact_id), since, entry.statuses, entry.what_to_do)
     console.print(table)
     if len(entries) > SHOWN:
         console.print(f"... and {len(entries) - SHOWN} more.")

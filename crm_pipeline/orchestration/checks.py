@@ -79,10 +79,10 @@ def loss_ledger(pipeline: Pipeline) -> Verdict:
     numbers: dict[str, float] = {"lost": len(ledger.lost), "half_wanted": len(ledger.warnings)}
     entries = (*ledger.lost, *ledger.warnings)
     if ledger.lost:
-        says = f"{len(ledger.lost)} contacts have no next step, or it is overdue. `crm-pipeline ledger` lists them."
+        says = f"Without a next step, or overdue: {len(ledger.lost)} contacts. `crm-pipeline ledger` lists them."
         return Verdict("loss_ledger", False, says, numbers=numbers, entries=entries)
     if ledger.warnings:
-        says = f"{len(ledger.warnings)} contacts are Queued, and nobody wants them: New or Skipped."
+        says = f"Queued, although nobody wants them (New or Skipped): {len(ledger.warnings)} contacts."
         return Verdict("loss_ledger", False, says, AssetCheckSeverity.WARN, numbers, entries)
     return Verdict("loss_ledger", True, "Every contact that somebody wants has a next step.", numbers=numbers)
 

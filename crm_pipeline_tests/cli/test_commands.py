@@ -87,7 +87,7 @@ def test_setup_creates_the_attributes_that_the_account_lacks(account: Account, r
     del account.fields["PAGE_ID"]
     assert "Brevo has no attribute PAGE_ID" in run("brevo", "check").out
     said = run("brevo", "setup")
-    assert (said.code, said.out) == (0, "1 attributes are missing created: PAGE_ID (text)")
+    assert (said.code, said.out) == (0, "Missing attributes: 1 created: PAGE_ID (text)")
     assert "PAGE_ID" not in run("brevo", "check").out
 
 
@@ -366,3 +366,20 @@ def test_a_contact_that_another_run_is_pushing_is_not_pushed_again(
     said = run("sync", "brevo", "--contact", "ann@example.com")
     assert "another run is pushing it" in said.out
     assert account.received == []
+
+
+def test_the_ledger_lists_what_has_no_next_step_and_heals_it(database: Database, run: Run) -> None:
+    insert(database, "ann@example.com", "Complete", "Complete")
+    said = run("ledger")
+    assert (said.code, said.out) == (0, "Every contact that somebody wants has a next step.")
+    bob = insert(database, "bob@example.com", "Complete", "Error")
+    insert(database, "cas@example.com", "New", "Queued")
+    said = run("ledger")
+    assert said.code == 1
+    assert str(bob) in said.out
+    assert "b***@example.com" in said.out
+    assert "c***@example.com" in said.out, "a warning"
+    assert "`crm-pipeline ledger heal`" in said.err
+    assert run("ledger", "heal").out.startswith("1 queued,")
+    assert run("ledger").code == 0
+    assert pair(database, bob) == ("Selected", "Queued")

@@ -187,11 +187,11 @@ def test_setup_creates_what_is_missing_and_nothing_else(account: Account) -> Non
     with connected(account.url, api_key=KEY, attributes="COMPANY=company") as brevo:
         steps = [step.says for step in brevo.setup()]
         assert steps == [
-            "3 attributes are missing",
+            "Missing attributes: 3",
             *("created: PAGE_ID (text)", "created: HAS_GMAIL (boolean)", "created: COMPANY (text)"),
         ]
         assert brevo.check().warnings == ()
-        assert [step.says for step in brevo.setup()] == ["0 attributes are missing"]
+        assert [step.says for step in brevo.setup()] == ["Missing attributes: 0"]
     assert {name: account.fields[name] for name in kept} == kept
 
 

@@ -104,7 +104,7 @@ class Brevo:
         """Create the attributes that the account lacks. https://developers.brevo.com/reference/create-attribute"""
         prepared = self.prepare()
         missing = self.attributes.missing() if prepared.news.kind is NewsKind.WELL else []
-        yield SetupStep(f"{len(missing)} attributes are missing", prepared.news)
+        yield SetupStep(f"Missing attributes: {len(missing)}", prepared.news)
         for attribute in missing:
             kind = attribute.fitting[0]
             path = f"/contacts/attributes/normal/{quote(attribute.name, safe='')}"

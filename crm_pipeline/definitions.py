@@ -1,4 +1,4 @@
-"""What Dagster loads: each CRM's sync. Needs no network and no database; a wrong setting raises SettingsError."""
+"""What Dagster loads: each CRM's jobs. Does without network and database; a wrong setting raises SettingsError."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dagster import Definitions
 
 from crm_pipeline.logs import start_logging
 from crm_pipeline.orchestration.assets import CONTACTS, crm_asset
+from crm_pipeline.orchestration.backfill import backfill_job, first_day
 from crm_pipeline.orchestration.checks import asset_checks, checks_schedule
 from crm_pipeline.orchestration.housekeeping import housekeeping_job, housekeeping_schedule
+from crm_pipeline.orchestration.requeue import requeue_job
 from crm_pipeline.orchestration.resources import sync_resource
 from crm_pipeline.orchestration.schedules import every, sync_schedule
 from crm_pipeline.orchestration.sensors import give_back_sensors, retry_sensor
@@ -33,13 +35,14 @@ def _of_crm(settings: Settings, crm: CrmSettings) -> Definitions:
     _announce(crm)
     resource = sync_resource(crm)
     job = sync_job(crm, resource)
+    backfill = backfill_job(crm, resource, first_day(settings, crm))
     pipeline = Pipeline(settings, crm)  # for ticks; connects at the first one
     return Definitions(
         assets=[crm_asset(crm.spec)],
-        jobs=[job],
+        jobs=[job, requeue_job(crm, resource), backfill],
         asset_checks=asset_checks(crm.spec),
         schedules=[sync_schedule(pipeline, job), checks_schedule(crm)],
-        sensors=[retry_sensor(pipeline, job), *give_back_sensors(pipeline, [job])],
+        sensors=[retry_sensor(pipeline, job), *give_back_sensors(pipeline, [job, backfill])],
         resources={crm.name: resource},
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,6 +136,16 @@ class SyncSettings(BaseSettings):
     concurrency: int = Field(16, ge=1, le=64, description="Threads that push at once.")
 
 
+class BackfillSettings(BaseSettings):
+    """How one CRM's backfills run: `{CRM}_BACKFILL_...`."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore")
+
+    start_date: date | None = Field(
+        None, description="First day that can be chosen. Unset: the oldest contact's, at most 3 years back."
+    )
+
+
 class CrmSettings(BaseModel):
     """One CRM's settings: the sync's, and the CRM's own credentials."""
 
@@ -143,6 +154,7 @@ class CrmSettings(BaseModel):
     spec: Any
     sync: SyncSettings
     credentials: Any
+    backfill: BackfillSettings = Field(default_factory=BackfillSettings)
 
     @property
     def name(self) -> str:
@@ -194,9 +206,10 @@ class Settings:
         for spec in CRMS.values():
             prefix = spec.name.upper() + "_"
             sync = _read(SyncSettings, prefix + "SYNC_", problems)
+            backfill = _read(BackfillSettings, prefix + "BACKFILL_", problems)
             credentials = _read(spec.settings, prefix, problems)
-            if sync is not None and credentials is not None:
-                crms[spec.name] = CrmSettings(spec=spec, sync=sync, credentials=credentials)
+            if sync is not None and backfill is not None and credentials is not None:
+                crms[spec.name] = CrmSettings(spec=spec, sync=sync, credentials=credentials, backfill=backfill)
         if problems or general is None:
             raise SettingsError(problems)
         return cls(general, crms)

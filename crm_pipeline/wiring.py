@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
+from crm_pipeline.contacts.chosen import oldest_day as oldest_contact_day
 from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.lookup import Contacts
 from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.which import Which
 from crm_pipeline.crms.protocol import Crm, CrmSpec
 from crm_pipeline.database.catalog import StatusTypes, check_schema
 from crm_pipeline.database.check import Findings, check
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
+from crm_pipeline.errors import PipelineError
 from crm_pipeline.gate.gate import Gate
-from crm_pipeline.push.due import Found, find_due
+from crm_pipeline.push.due import Found, find_day, find_due
 from crm_pipeline.push.push import Push
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.settings import CrmSettings, Settings
@@ -99,6 +103,10 @@ class Pipeline:
         """What is due now, in batches."""
         return find_due(self.queue, self.crm.max_contacts_per_run, self.crm.batch_size, take_back_always)
 
+    def list_day(self, which: Which, day: date) -> Found:
+        """What a backfill chose of the contacts created on that day (UTC), in batches, after the start of any run."""
+        return find_day(self.queue, which, day, self.crm.batch_size)
+
     def schema_findings(self) -> Findings:
         """In what the database is not as the pipeline needs it."""
         return check(self.database)
@@ -119,6 +127,26 @@ class Pipeline:
     def _connected(self) -> Crm:
         spec: CrmSpec = self.crm.spec
         return spec.connect(self.crm.credentials, self.crm.sync.concurrency)
+
+
+def oldest_day(settings: Settings) -> date | None:
+    """The day (UTC) of the oldest contact; None when there is none, or the database cannot say within some seconds.
+
+    An embedded database that does not run is not started for it.
+    """
+    embedded = EmbeddedPostgres(settings.general.crm_pipeline_data_dir)
+    if settings.embedded and not (embedded.folder / "postmaster.pid").exists():
+        return None
+    try:
+        database = open_database(settings)
+    except PipelineError:
+        return None
+    try:
+        return oldest_contact_day(database)
+    except PipelineError:
+        return None
+    finally:
+        database.dispose()
 
 
 def connect(settings: Settings, crm: str) -> Pipeline:

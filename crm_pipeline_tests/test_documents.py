@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crm_pipeline.crms.registry import CRMS
-from crm_pipeline.settings import ENV_FILE_VARIABLE, GeneralSettings, Settings, SyncSettings
+from crm_pipeline.settings import ENV_FILE_VARIABLE, BackfillSettings, GeneralSettings, Settings, SyncSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -21,6 +21,7 @@ def variables() -> set[str]:
     for spec in CRMS.values():
         prefix = spec.name.upper()
         names |= {f"{prefix}_SYNC_{name.upper()}" for name in SyncSettings.model_fields}
+        names |= {f"{prefix}_BACKFILL_{name.upper()}" for name in BackfillSettings.model_fields}
         names |= {f"{prefix}_{name.upper()}" for name in spec.settings.model_fields}
     return names
 

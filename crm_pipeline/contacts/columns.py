@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from crm_pipeline.contacts.statuses import Meaning, known, predicate
+from crm_pipeline.contacts.which import Which, choice
 from crm_pipeline.model import ProcessingStatus, SyncStatus
 from crm_pipeline.redaction import LONGEST_ERROR
 
@@ -56,10 +57,14 @@ class CrmColumns:
         """The reason of the last failure."""
         return f"{self.crm}_processing_error"
 
-    def fragments(self) -> dict[str, str]:
-        """What stands in braces in the SQL files. Tables have the aliases c, s (crm_sync), a (crm_attempts)."""
+    def fragments(self, which: Which | None = None) -> dict[str, str]:
+        """What stands in braces in the SQL files. Tables have the aliases c, s (crm_sync), a (crm_attempts).
+
+        `which`: what a person chose, in the place of what is due or named; its retries are fresh ones.
+        """
         sync, processing = f"c.{self.sync_status}", f"c.{self.processing_status}"
         email_key = f"nullif(left(lower(btrim(c.email, E'{BLANKS}')), {LONGEST_KEY}), '')"
+        due = predicate(Meaning.DUE, sync, processing)
         wish, waiting = predicate(Meaning.WISH, sync, processing), predicate(Meaning.WAITING, sync, processing)
         indexed = f"{sync} IN ('Selected', 'Queued') AND {processing} IS DISTINCT FROM 'Queued'"  # as the index says it
         time_known = (
@@ -99,7 +104,11 @@ class CrmColumns:
         )""",
             "fingerprint": f"encode(sha256(convert_to(json_build_array({values})::text, 'UTF8')), 'hex')",
             # Some person wants the contact, and no push of it is under way or waiting for its time.
-            "due": predicate(Meaning.DUE, sync, processing),
+            "due": due,
+            "claimable": due if which is None else choice(which, sync, processing),
+            "keeps_retries": "true" if which is None else "false",
+            "selectable": "true" if which is None else choice(which, sync, processing),
+            "chosen": choice(which or Which.WANTED, sync, processing),
             "wish": f"{indexed} AND {wish}",
             "waiting": f"{indexed} AND {waiting}",
             # Not plain: the planner would read the index of all that wait, once for each contact.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.statements import Statements
+from crm_pipeline.contacts.which import Which
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import Batch, Contact, JournalEntry, QueuedContact, WriteBackCounts
 from crm_pipeline.redaction import storable
@@ -68,9 +69,10 @@ class Queue:
 
     # -- what a person wants -------------------------------------------------------------------------------------------
 
-    def select(self, ids: Sequence[UUID]) -> int:
-        """any -> Selected/Queued. Returns how many contacts there were."""
-        return len(self.database.run(lambda connection: self._ids(connection, "select", ids=_texts(ids))))
+    def select(self, ids: Sequence[UUID], which: Which | None = None) -> int:
+        """any -> Selected/Queued; of a choice, what still is in it. Returns how many contacts there were."""
+        select = self.statements.choosing(which)("select")
+        return len(self.database.run(lambda connection: connection.execute(select, {"ids": _texts(ids)}).all()))
 
     def unselect(self, ids: Sequence[UUID]) -> int:
         """any -> New/NULL. Returns how many contacts there were."""
@@ -146,11 +148,14 @@ class Queue:
 
     # -- a batch -------------------------------------------------------------------------------------------------------
 
-    def claim(self, ids: Sequence[UUID], lease_id: UUID, run_id: str, lease_seconds: float) -> Batch:
+    def claim(
+        self, ids: Sequence[UUID], lease_id: UUID, run_id: str, lease_seconds: float, which: Which | None = None
+    ) -> Batch:
         """Take what is still due of `ids` under a lease, in one short transaction.
 
         Called again with the same lease (a repeated step, a lost answer to COMMIT) it returns what is still under that
-        lease, not journalled and written by nobody meanwhile, and claims nothing new.
+        lease, not journalled and written by nobody meanwhile, and claims nothing new. `which`: a backfill's choice, in
+        the place of what is due; its retries are fresh ones.
         """
         started = time.monotonic()
 
@@ -160,7 +165,7 @@ class Queue:
             if connection.execute(self.statements("was_claimed", "queries"), lease).scalar_one():
                 return list(connection.execute(self.statements("still_claimed", "queries"), lease).all())
             claim = {"ids": _texts(ids), "run_id": run_id, "lease_seconds": lease_seconds, "alone_at": ALONE_AT_CRASHES}
-            return list(connection.execute(self.statements("claim"), lease | claim).all())
+            return list(connection.execute(self.statements.choosing(which)("claim"), lease | claim).all())
 
         rows = self.database.run(work)
         seconds_left = min((row.seconds_left for row in rows), default=lease_seconds)

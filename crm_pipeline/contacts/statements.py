@@ -8,6 +8,7 @@ from importlib import resources
 from sqlalchemy import TextClause, text
 
 from crm_pipeline.contacts.columns import CrmColumns
+from crm_pipeline.contacts.which import Which
 
 
 def file_text(folder: str, name: str) -> str:
@@ -18,10 +19,19 @@ def file_text(folder: str, name: str) -> str:
 class Statements:
     """`statements("claim")` is the statement of `transitions/claim.sql` for this CRM."""
 
-    def __init__(self, columns: CrmColumns) -> None:
+    def __init__(self, columns: CrmColumns, which: Which | None = None) -> None:
         self.columns = columns
-        self._fragments = columns.fragments()
+        self._fragments = columns.fragments(which)
         self._ready: dict[str, TextClause] = {}
+        self._choosing: dict[Which, Statements] = {}
+
+    def choosing(self, which: Which | None) -> Statements:
+        """The same for what a person chose, in the place of what is due or named; None: these."""
+        if which is None:
+            return self
+        if which not in self._choosing:
+            self._choosing[which] = Statements(self.columns, which)
+        return self._choosing[which]
 
     def __call__(self, name: str, folder: str = "transitions") -> TextClause:
         """The statement, cached."""

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from crm_pipeline.errors import DatabaseFailure, DatabaseUnreachable
+from crm_pipeline.redaction import redact
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -178,5 +179,5 @@ class Database:
 
 
 def first_line(error: DBAPIError) -> str:
-    """What the server said, without the lines that may quote a row."""
-    return (str(error.orig).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+    """What the server said, redacted, without the lines that may quote a row: a trigger's message may name anybody."""
+    return redact((str(error.orig).strip().splitlines() or ["no reason given"])[0]).rstrip(".")

@@ -34,7 +34,8 @@ class Pacer:
     """`wait()` returns when its caller may send, or says why it may not.
 
     A pause that the CRM asked for is waited out up to 60 s; a longer one, a closed account or a CRM that is down ends
-    the batch. `requests` is how many the batch will need: slots beyond it are not reserved.
+    the batch. `requests` is how many the batch will need: slots beyond it are not reserved. With several
+    `slots_per_request` all but the first of them stay empty, and others get the time.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Pacer:
         requests: int,
         stop: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
+        slots_per_request: int = 1,
     ) -> None:
         self._gate = gate
+        self._slots_per_request = slots_per_request
         self._left = requests
         self._stop = stop
         self._monotonic = monotonic
@@ -120,15 +123,14 @@ class Pacer:
         with self._lock:
             if not self._slots:
                 wanted = max(1, min(int(self._rate * CHUNK_SECONDS), self._left))
-                reservation = self._gate.reserve(wanted, self._monotonic)
+                reservation = self._gate.reserve(wanted * self._slots_per_request, self._monotonic)
                 self._trouble = self._trouble or reservation.trouble
                 self._rate = reservation.rate_per_second
                 if not reservation.delays:
                     return reservation
-                self._left = max(0, self._left - len(reservation.delays))
-                self._slots.extend(
-                    Slot(reservation.made_at + delay, reservation.throttled_at) for delay in reservation.delays
-                )
+                delays = reservation.delays[:: self._slots_per_request]
+                self._left = max(0, self._left - len(delays))
+                self._slots.extend(Slot(reservation.made_at + delay, reservation.throttled_at) for delay in delays)
             return self._slots.popleft()
 
     def _reason_to_end(self, nothing: Reservation, seconds_left: float) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from dagster import ConfigurableResource, InitResourceContext
@@ -41,6 +43,16 @@ class SyncResource(ConfigurableResource[Any]):
             )
             self._pipeline = Pipeline(pipeline.settings, pipeline.crm.model_copy(update={"sync": sync}))
         return self._pipeline
+
+    @contextmanager
+    def without_crm(self) -> Iterator[Pipeline]:
+        """Its queue and contacts alone: no key is needed, and nothing can be sent."""
+        settings = Settings.load()
+        pipeline = Pipeline(settings, settings.crms[self.crm])
+        try:
+            yield pipeline
+        finally:
+            pipeline.close()
 
     @property
     def stop(self) -> RunStop:

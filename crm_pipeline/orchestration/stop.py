@@ -27,6 +27,9 @@ LOOK_SECONDS = 1.0
 EXIT_SECONDS = 3.6
 """From the moment a stop is seen to the end of the process: a push gives what is in flight 3 s, then journals it."""
 GOING = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
+BACKFILL_TAG = "dagster/backfill"
+BACKFILL_ENDS = ("CANCELING", "CANCELED", "FAILING", "FAILED")
+"""A backfill that is cancelled reaches its runs only after up to 30 s."""
 CANCELLED_EARLIER = {DagsterEventType.RUN_CANCELING, DagsterEventType.RUN_CANCELED}
 
 
@@ -82,9 +85,20 @@ class RunStop:
             self._first_step = False
             if self._was_cancelled_before_it_started():
                 self.event.set()
-        if not self.event.is_set() and self._run().status not in GOING:
-            self.event.set()
+        if not self.event.is_set():
+            self._look()
         return self.event.is_set()
+
+    def _look(self) -> None:
+        run = self._run()
+        backfill_id = run.tags.get(BACKFILL_TAG)
+        if run.status in GOING and backfill_id is not None:
+            backfill = self._instance.get_backfill(backfill_id)
+            if backfill is not None and backfill.status.value in BACKFILL_ENDS:
+                self._instance.report_run_canceling(run)  # so that it ends as cancelled, not as failed
+                self.event.set()
+        if run.status not in GOING:
+            self.event.set()
 
     def _was_cancelled_before_it_started(self) -> bool:
         """A run cancelled while it is taken from the queue starts all the same, its status overwritten.
@@ -107,8 +121,7 @@ class RunStop:
             if self._over.wait(LOOK_SECONDS):
                 return
             try:
-                if self._run().status not in GOING:
-                    self.event.set()
+                self._look()
             except Exception as error:  # noqa: BLE001 (Dagster's database is away: look again)
                 logger.debug("Cannot see the run's status: %s", type(error).__name__)
         if not self._over.wait(EXIT_SECONDS):

@@ -21,6 +21,7 @@ from dagster import (
 )
 
 from crm_pipeline.contacts.counts import run_summary
+from crm_pipeline.contacts.which import Which
 from crm_pipeline.model import NewsKind, RunSummary
 from crm_pipeline.orchestration.assets import materialization
 from crm_pipeline.orchestration.checks import evaluations
@@ -61,15 +62,25 @@ def push_contacts(context: OpExecutionContext, crm: SyncResource, ids: list[str]
 
     A retry goes on with the same lease. One contact's failure is an outcome; it never fails the step.
     """
+    return push_batch(context, crm, ids, PUSHING_SECONDS)
+
+
+def push_batch(
+    context: OpExecutionContext, crm: SyncResource, ids: list[str], pushing_seconds: int, which: Which | None = None
+) -> BatchReport:
+    """Push one batch: of what is due, or of a backfill's choice. A run that has lasted too long claims no more."""
     key = context.get_mapping_key() or ""
     report = BatchReport(context.run_id, key, str(uuid5(UUID(context.run_id), key)), len(ids))
 
     def work(stop: threading.Event) -> BatchReport:
-        if crm.stop.running_seconds > PUSHING_SECONDS:
-            context.log.warning(f"{key} is left to the next run: this one has taken {PUSHING_SECONDS // 60} minutes")
-            crm.pipeline.queue.release(UUID(report.lease_id), "the run has lasted too long")
-            return report
-        pushed = crm.pipeline.push.push([UUID(i) for i in ids], UUID(report.lease_id), context.run_id, stop)
+        if crm.stop.running_seconds > pushing_seconds:
+            reason = f"the run has taken {pushing_seconds // 60} minutes"
+            context.log.warning(f"{key} is left to the next run: {reason}")
+            crm.pipeline.queue.release(UUID(report.lease_id), reason)
+            return replace(report, stopped_because=reason)
+        pushed = crm.pipeline.push.push(
+            [UUID(i) for i in ids], UUID(report.lease_id), context.run_id, stop, which=which
+        )
         context.log.info(f"{key}: pushed {pushed.claimed} of {pushed.listed} contacts: {_counted(pushed.outcomes)}")
         if pushed.stopped_because is not None:
             context.log.warning(f"{key} was cut short: {pushed.stopped_because}")
@@ -107,14 +118,11 @@ def summarize(context: OpExecutionContext, crm: SyncResource, reports: list[Batc
         queue = crm.pipeline.queue
         if failed:
             queue.give_back(context.run_id, "the batch could not be pushed", crashed=False)
-        summary = run_summary(queue, context.run_id)
-        context.log_event(materialization(crm.crm, summary))
+        record(context, crm)
         for evaluation in evaluations(crm.pipeline):
             context.log_event(evaluation)  # type: ignore[arg-type]  # Dagster takes it, and says otherwise
             if not evaluation.passed:
                 context.log.warning(f"Check {evaluation.check_name}: {evaluation.description}")
-        context.instance.add_run_tags(context.run_id, {CONTACTS_TAG: str(sum(summary.attempts.values()))})
-        _log(context, summary)
         if len(own) < len(reports):
             context.log.warning("Batches that failed in an earlier run are queued again; they are not repeated here.")
         gate = crm.pipeline.gate.state()
@@ -132,6 +140,14 @@ def summarize(context: OpExecutionContext, crm: SyncResource, reports: list[Batc
             )
         if gate.paused:
             context.log.warning(f"The CRM is {gate.sentence()} The contacts go on by themselves.")
+
+
+def record(context: OpExecutionContext, crm: SyncResource) -> None:
+    """What the run did: a point in the asset's plots, a tag, lines in the log."""
+    summary = run_summary(crm.pipeline.queue, context.run_id)
+    context.log_event(materialization(crm.crm, summary))
+    context.instance.add_run_tags(context.run_id, {CONTACTS_TAG: str(sum(summary.attempts.values()))})
+    _log(context, summary)
 
 
 @graph

@@ -29,8 +29,10 @@ class Beginning:
         with self._changed:
             while not (self._is_over or self._sent == 0 or self._sent + contacts <= self._most or halt.is_set()):
                 self._changed.wait(0.1)
+            if halt.is_set():
+                return False
             self._sent += contacts
-            return not halt.is_set()
+            return True
 
     def not_sent(self, contacts: int = 1) -> None:
         """Contacts that were let through have had no answer: others may go in their place."""
@@ -38,10 +40,16 @@ class Beginning:
             self._sent -= contacts
             self._changed.notify_all()
 
-    def told(self, outcome: Outcome) -> News | None:
-        """One contact's outcome; news when it is the one that makes up the number."""
-        if outcome.kind is OutcomeKind.BLOCKED or not 200 <= (outcome.http_status or 0) < 500:
-            self.not_sent()  # an outage, or a closed account, says nothing about the contacts
+    def told(self, outcome: Outcome, is_retry: bool = False) -> News | None:
+        """One contact's outcome; news when it is the one that makes up the number.
+
+        A retry's refusal is no sign: contacts that were refused once come again together, for a reason of their own.
+        """
+        if is_retry and self._most > 1 and _refusal(outcome) is not None:
+            self.not_sent()
+            return None
+        if outcome.kind in (OutcomeKind.BLOCKED, OutcomeKind.SKIPPED) or not 200 <= (outcome.http_status or 0) < 500:
+            self.not_sent()  # an outage, a closed account or an opt-out says nothing about the others
             return None
         with self._changed:
             if self._is_over:

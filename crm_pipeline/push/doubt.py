@@ -15,16 +15,14 @@ class Doubt:
     def __init__(self, check: Callable[[], CheckResult]) -> None:
         self._check = check
         self._lock = threading.Lock()
-        self._passed_at = float("-inf")
+        self._known: tuple[float, News] = (float("-inf"), News(NewsKind.WELL))
 
     def settled(self) -> News:
         """What is known of the account now: WELL, and the answer was the contact's own; or what the check found."""
         asked_at = time.monotonic()
         with self._lock:
-            if self._passed_at >= asked_at:
-                return News(NewsKind.WELL)  # asked for another contact while this one waited
+            if self._known[0] >= asked_at:
+                return self._known[1]  # asked for another contact while this one waited
             began = time.monotonic()
-            news = self._check().news
-            if news.kind is NewsKind.WELL:
-                self._passed_at = began
-            return news
+            self._known = (began, self._check().news)
+            return self._known[1]

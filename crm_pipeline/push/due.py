@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
+from crm_pipeline.contacts.chosen import list_day
 from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.contacts.which import Which
 from crm_pipeline.model import WriteBackCounts
 from crm_pipeline.push.batches import into_batches
 
 logger = logging.getLogger(__name__)
+MOST_OF_A_DAY = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,31 @@ class Found:
     reaped: WriteBackCounts
     taken_back: int
     promoted: int
+    left: int = 0
+    """Contacts that were listed, and are more than one run takes."""
 
     @property
     def contacts(self) -> int:
         """Contacts in all batches."""
         return sum(map(len, self.batches))
+
+
+def find_day(queue: Queue, which: Which, day: date, batch_size: Callable[[int], int]) -> Found:
+    """Reap, take back, then list a backfill's choice of one day in batches; at most 200,000 contacts.
+
+    Nothing is promoted: what waits for its retry is chosen as it is, and put back so when it is released.
+    """
+    reaped = queue.reap()
+    taken_back = queue.take_back()
+    batches: list[list[UUID]] = []
+    left = 0
+    for some in list_day(queue, which, day):
+        if sum(map(len, batches)) + left >= MOST_OF_A_DAY:
+            left += len(some)
+            continue
+        batches += (more := into_batches(some, batch_size(len(some))))
+        left += len(some) - sum(map(len, more))
+    return Found(batches, reaped, taken_back, 0, left)
 
 
 def find_due(queue: Queue, most: int, batch_size: Callable[[int], int], take_back_always: bool = False) -> Found:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from crm_pipeline.contacts.queue import Queue
+from crm_pipeline.contacts.which import Which
 from crm_pipeline.crms.protocol import Crm, SetupStep
 from crm_pipeline.errors import ActionNeeded, DatabaseFailure
 from crm_pipeline.gate.gate import Gate, GateState
@@ -26,6 +27,8 @@ SHORTEST_LEASE_SECONDS = 120.0
 JOURNAL_SECONDS = 1.0
 JOURNAL_ENTRIES = 50
 CHECK_REQUESTS = 2
+BACKFILL_SLOTS = 2
+"""Slots of the gate that a backfill's request takes while live contacts wait."""
 UNCHECKED = "the CRM has not answered yet whether this account is usable, and is asked again by the next run"
 """Before a check has passed, nobody knows whether the server is a CRM or a sandbox: nothing is sent."""
 
@@ -96,10 +99,12 @@ class Push:
         run_id: str,
         stop: threading.Event,
         journalled: Callable[[int], object] = lambda _: None,
+        which: Which | None = None,
     ) -> PushResult:
         """Claim what is still due of `ids`, send it, journal each answer; release what could not be sent.
 
-        `journalled` is told of each portion of outcomes, for a progress bar.
+        `journalled` is told of each portion of outcomes, for a progress bar. `which`: a backfill's choice, in the place
+        of what is due; while something is due, it takes two slots for each request, so that live contacts go first.
         A repeated call with the same lease goes on with what is left of it. While the gate is paused, or the run is
         being stopped, nothing is claimed. Once it is stopped, everything is written back or released on return.
         Raises DatabaseFailure when the batch cannot be claimed or journalled: what is journalled stays, the lease ends
@@ -118,13 +123,14 @@ class Push:
         outcomes: Counter[str] = Counter()
         sender: Sender | None = None
         try:
-            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids)))
+            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids)), which)
             if not batch.contacts:
                 self.queue.release(
                     lease_id, "a person acted meanwhile"
                 )  # what an earlier call of this step had claimed
                 return PushResult(lease_id, len(ids), 0)
-            sender = self._sender(batch, run_id, state, stop)
+            slots = BACKFILL_SLOTS if which is not None and self.queue.due_now() else 1
+            sender = self._sender(batch, run_id, state, stop, slots)
             for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
                 self.queue.journal(lease_id, run_id, entries)
                 outcomes.update(entry.outcome.kind.value for entry in entries)
@@ -159,7 +165,9 @@ class Push:
     def _lease_seconds(self, contacts: int) -> float:
         return max(SHORTEST_LEASE_SECONDS, 3 * contacts / self.gate.rate_per_second + 60)
 
-    def _sender(self, batch: Batch, run_id: str, state: GateState, stop: threading.Event) -> Sender:
+    def _sender(
+        self, batch: Batch, run_id: str, state: GateState, stop: threading.Event, slots_per_request: int
+    ) -> Sender:
         beginning = self._beginnings.get(run_id)
         if beginning is None:
             self._beginnings.clear()  # a process has one run at a time
@@ -176,6 +184,7 @@ class Push:
             doubt=Doubt(lambda: self.check(stop)),
             probe=state.half_open,
             stop=stop,
+            slots_per_request=slots_per_request,
         )
 
     def _prepare(self, stop: threading.Event) -> str | None:
@@ -199,7 +208,16 @@ class Push:
             self.prepared.set()
 
     def _wait_for_slots(self, requests: int, stop: threading.Event) -> None:
-        """Every request takes a slot. A closed gate is no reason not to ask: the answer is what may open it."""
+        """Every request takes a slot. A closed gate is no reason not to ask: the answer is what may open it.
+
+        A pause that the CRM asked for is waited out, up to a minute.
+        """
+        ends = time.monotonic() + LONGEST_WAITED_PAUSE_SECONDS
+        while time.monotonic() < ends and not stop.is_set():
+            state = self.gate.state()
+            if not state.paused or state.cause_kind is not NewsKind.THROTTLED:
+                break
+            stop.wait(min(state.paused_seconds, 1.0))
         pacer = Pacer(self.gate, requests, stop)
         for _ in range(requests):
             if pacer.wait(time.monotonic() + 30) is not None:

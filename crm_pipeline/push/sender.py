@@ -48,6 +48,7 @@ class Sender:
         doubt: Doubt,
         probe: bool,
         stop: threading.Event,
+        slots_per_request: int,
     ) -> None:
         self._crm = crm
         self._latest = lease_end - crm.limits.total_seconds - MARGIN_SECONDS
@@ -57,11 +58,12 @@ class Sender:
         self._doubt = doubt
         self._stop = stop
         self._halt = threading.Event()
-        self._pacer = Pacer(gate, len(contacts), self._halt)
+        self._pacer = Pacer(gate, len(contacts), self._halt, slots_per_request=slots_per_request)
         self._out: list[JournalEntry] = []
         self._yielded = 0
         self.stopped_because: str | None = None
         size = crm.limits.contacts_per_request
+        contacts = sorted(contacts, key=lambda contact: contact.attempt > 1)  # a probe is none that was refused before
         self._requests = [contacts[i : i + size] for i in range(0, len(contacts), size)]
         self._next = iter(self._requests)
         self._turn = threading.Condition()
@@ -165,7 +167,11 @@ class Sender:
             return True
         if not self._beginning.may_send(len(pushable), self._halt):
             return False
-        answered = self._ask(pushable)
+        try:
+            answered = self._ask(pushable)
+        except BaseException:
+            self._beginning.not_sent(len(pushable))
+            raise
         if answered is None:
             self._beginning.not_sent(len(pushable))
             return False
@@ -178,7 +184,7 @@ class Sender:
                 outcome = Outcome(
                     OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact"
                 )
-            verdict = self._beginning.told(outcome) or verdict
+            verdict = self._beginning.told(outcome, contact.attempt > 1) or verdict
             self._put(contact, replace(outcome, note="; ".join(filter(None, (outcome.note, note))) or None), started)
         if answer.news.kind is NewsKind.WELL:
             self._pacer.tell(verdict or answer.news)
@@ -220,6 +226,7 @@ class Sender:
             failures = self._pacer.tell(answer.news)
             if answer.news.kind is NewsKind.THROTTLED:
                 throttled += 1  # asked again after the pause; the attempt is not counted
+                ask = partial(self._crm.push, contacts)  # from its beginning: somebody may have opted out meanwhile
             elif answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE and not self._is_probe:
                 self.stopped_because = answer.news.sentence
                 return None  # the failures that opened the pause are enough

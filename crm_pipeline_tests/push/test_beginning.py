@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -61,6 +62,35 @@ def test_they_are_counted_over_all_batches_of_a_run(database: Database, account:
         batch.queue.write_back(batch.lease)
     assert account.received_count == FIRST_CONTACTS
     assert burnt(database) == FIRST_CONTACTS
+
+
+def test_retries_that_are_refused_again_together_stop_nobody(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 60)
+    sql(database, "UPDATE contacts SET brevo_sync_status = 'Queued', last_failed_crm = 'brevo', retry_count = 1")
+    answer(account, lambda _: GONE)
+    result = sync.push_and_write_back()
+    assert dict(result.outcomes) == {"failed": 60}
+    assert sync.gate.state().cause_kind is None
+
+
+def test_an_exception_in_a_thread_leaves_room_for_the_next_contact() -> None:
+    beginning, halt = Beginning(), threading.Event()
+    for _ in range(FIRST_CONTACTS):
+        assert beginning.may_send(1, halt)
+    halt.set()
+    assert not beginning.may_send(1, halt)
+    beginning.not_sent()
+    halt.clear()
+    assert beginning.may_send(1, halt)
+
+
+def test_an_opt_out_does_not_show_that_the_account_is_well() -> None:
+    beginning = Beginning()
+    refused = Outcome(OutcomeKind.FAILED, http_status=400, code="x", error="no")
+    beginning.told(Outcome(OutcomeKind.SKIPPED, http_status=200))
+    assert [beginning.told(refused) is None for _ in range(FIRST_CONTACTS)] == [True] * (FIRST_CONTACTS - 1) + [False]
 
 
 @pytest.mark.parametrize("other", [None, OTHER, (422, GONE[1])], ids=["synced", "another code", "another status"])

@@ -1,6 +1,7 @@
 -- due -> Processing/Processing, under a lease.
 -- One statement: lease, prior statuses, fingerprint and payload are of one moment.
--- Retries are reset unless the pair was Queued/Queued: a person asked again.
+-- Retries are reset unless the pair was Queued/Queued: a person asked again. For a backfill what a person chose takes the place
+-- of what is due, its retries are reset, and one that waited for its retry keeps the time: it may be released.
 -- The caller has taken the CRM's claim lock in a statement of its own, so that this snapshot is younger than the last claim.
 WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock more
     SELECT c.id, c.{sync_status}::text AS sync_status, c.{processing_status}::text AS processing_status,
@@ -9,7 +10,7 @@ WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock mor
     FROM unnest(CAST(:ids AS uuid[])) AS listed (id)
     JOIN contacts c ON c.id = listed.id
     {mechanics}
-    WHERE coalesce({due}, false)  -- plain, it would invite the planner to read the whole index of what is due
+    WHERE coalesce({claimable}, false)  -- plain, it would invite the planner to read the whole index of what is due
         AND s.lease_id IS NULL
         AND (coalesce(s.crashes, 0) < :alone_at OR cardinality(CAST(:ids AS uuid[])) = 1)
         AND {no_twin_in_flight}
@@ -22,14 +23,14 @@ WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock mor
         contact_id, crm, retry_count, lease_id, leased_until, run_id,
         prior_sync_status, prior_processing_status, email_key, claimed_fingerprint
     )
-    SELECT id, :crm, CASE WHEN sync_status = 'Queued' THEN retry_count ELSE 0 END,
+    SELECT id, :crm, CASE WHEN sync_status = 'Queued' AND {keeps_retries} THEN retry_count ELSE 0 END,
         CAST(:lease_id AS uuid), clock_timestamp() + make_interval(secs => :lease_seconds), :run_id,
         sync_status, processing_status, email_key, fingerprint
     FROM one_per_address
     ORDER BY id
     ON CONFLICT (contact_id, crm) DO UPDATE
-    SET retry_count = CASE WHEN excluded.prior_sync_status = 'Queued' THEN s.retry_count ELSE 0 END,
-        next_retry_at = NULL,
+    SET retry_count = CASE WHEN excluded.prior_sync_status = 'Queued' AND {keeps_retries} THEN s.retry_count ELSE 0 END,
+        next_retry_at = CASE WHEN excluded.prior_processing_status = 'Error' THEN s.next_retry_at END,
         lease_id = excluded.lease_id, leased_until = excluded.leased_until, run_id = excluded.run_id,
         prior_sync_status = excluded.prior_sync_status, prior_processing_status = excluded.prior_processing_status,
         email_key = excluded.email_key, claimed_fingerprint = excluded.claimed_fingerprint

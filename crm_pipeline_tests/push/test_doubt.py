@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import pytest
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import CheckResult, News, NewsKind
+from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.push.pushing import Pushing
 from crm_pipeline_tests.support.contacts import attempts, contact, insert, insert_many, pair, sql
@@ -92,3 +98,47 @@ def test_a_check_takes_slots_like_every_request(database: Database, account: Acc
     sync.push()
     (after,) = sql(database, "SELECT hour_used FROM crm_gate WHERE crm = 'brevo'")
     assert after.hour_used - before.hour_used >= 3
+
+
+def test_a_check_that_found_a_fault_is_shared_by_all_who_waited_for_it() -> None:
+    asked: list[int] = []
+    waiting = threading.Barrier(6)
+
+    def check() -> CheckResult:
+        asked.append(1)
+        time.sleep(0.2)  # the others come meanwhile
+        return CheckResult(News(NewsKind.CLOSED, "the list is gone"))
+
+    doubt = Doubt(check)
+
+    def settle() -> News:
+        waiting.wait()
+        return doubt.settled()
+
+    with ThreadPoolExecutor(6) as threads:
+        found = [future.result() for future in [threads.submit(settle) for _ in range(6)]]
+    assert {news.kind for news in found} == {NewsKind.CLOSED}
+    assert len(asked) <= 2, "the first, and one for all who came while it was under way"
+
+
+def test_an_opt_out_during_a_pause_within_a_renaming_is_seen(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert(database, "old@example.com")
+    sync.push_and_write_back()
+    moved = "UPDATE contacts SET email = 'new@example.com', brevo_sync_status = 'Selected', "
+    sql(database, f"{moved} brevo_processing_status = 'Queued'")
+
+    def once(_address: str) -> tuple[int, None] | None:
+        account.faults.answer = None
+        kept = account.contact("old@example.com")
+        assert kept is not None
+        account.save(replace(kept, extra={**kept.extra, "emailBlacklisted": True}))
+        return 429, None
+
+    account.faults.answer = once
+    sync.another().push()
+    assert [(kept.email, kept.extra["emailBlacklisted"]) for kept in account.contacts()] == [("old@example.com", True)]
+    assert [row.outcome for row in sql(database, "SELECT outcome FROM crm_attempts ORDER BY id")] == [
+        *("synced", "skipped"),
+    ]

@@ -57,6 +57,8 @@ class NewsKind(StrEnum):
     """The account or the settings are at fault (401, 402, redirect, TLS): a person must act."""
     DOUBTFUL = "doubtful"
     """The account's fault or this contact's (403, 404, 405, 406): `check()` is asked before either is believed."""
+    REFUSED = "refused"
+    """A contact was refused for what may be the account's fault: believed when many are, one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class QueuedContact:
     id: UUID
     email_key: str | None
     crashes: int
+    has_error: bool = False
+    """An earlier push ended with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class Outcome:
     """An address of this contact that stays at the CRM beside its new one."""
     refused: bool = False
     """A clear validation refusal: trying the same data again cannot help unless somebody changes the CRM."""
+    own: bool = False
+    """The refusal names this contact's own data: it says nothing about the account."""
     duration_ms: int = 0
 
 
@@ -133,8 +139,12 @@ class News:
     """The pause that the CRM asked for; None when it named none."""
     limit_per_second: float | None = None
     """Requests that the account may make in one second, as the answer's headers say; None: they do not."""
-    suspicion: str | None = None
-    """With CLOSED: what the contacts at a run's beginning were all refused for, e.g. `HTTP 400, invalid_parameter`."""
+    accepted: bool = False
+    """With WELL: a contact was taken, so no fault of the account's keeps contacts out."""
+    refusal: str | None = None
+    """With REFUSED: for what, e.g. `HTTP 400, invalid_parameter`."""
+    contacts: int = 1
+    """With REFUSED: how many were refused in this request."""
 
 
 WELL = News(NewsKind.WELL)

@@ -101,7 +101,8 @@ class Pipeline:
 
     def find_due(self, take_back_always: bool = False) -> Found:
         """What is due now, in batches."""
-        return find_due(self.queue, self.crm.max_contacts_per_run, self.crm.batch_size, take_back_always)
+        probing = self.gate.state().half_open
+        return find_due(self.queue, self.crm.max_contacts_per_run, self.crm.batch_size, take_back_always, probing)
 
     def list_day(self, which: Which, day: date) -> Found:
         """What a backfill chose of the contacts created on that day (UTC), in batches, after the start of any run."""

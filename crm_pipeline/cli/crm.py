@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from crm_pipeline.contacts.orphans import orphans as listed
+from crm_pipeline.contacts.orphans import settle
 from crm_pipeline.crms.protocol import CrmSpec
-from crm_pipeline.errors import ActionNeeded
+from crm_pipeline.errors import ActionNeeded, UsageError
 from crm_pipeline.logs import start_logging
 from crm_pipeline.model import NewsKind
 from crm_pipeline.settings import Settings
@@ -56,12 +59,18 @@ def commands(spec: CrmSpec) -> typer.Typer:
             pipeline.close()
 
     @app.command(help=f"Addresses that stayed at {spec.title} when their contact got another one.")
-    def orphans() -> None:
+    def orphans(
+        done: Annotated[
+            str | None, typer.Option(help="You have deleted or merged this address: list it no more.")
+        ] = None,
+    ) -> None:
         settings = Settings.load()
         start_logging(settings)
         pipeline = connect(settings, spec.name)
         try:
-            found = pipeline.queue.orphans()
+            if done is not None and not settle(pipeline.queue, done):
+                raise UsageError(f"{done} is not listed. `crm-pipeline {spec.name} orphans` lists what is.")
+            found = listed(pipeline.queue)
         finally:
             pipeline.close()
         if not found:
@@ -72,6 +81,9 @@ def commands(spec: CrmSpec) -> typer.Typer:
             since = row.started_at.astimezone(UTC)
             table.add_row(row.address, row.email, str(row.contact_id), f"{since:%Y-%m-%d %H:%M}")
         Console().print(table)
-        Console().print(f"Delete or merge them at {spec.title}: nothing here does.")
+        Console().print(
+            f"Delete or merge them at {spec.title}: nothing here does. `orphans --done ADDRESS` takes one off.",
+            soft_wrap=True,
+        )
 
     return app

@@ -128,6 +128,8 @@ class CrmColumns:
         )""",
             # The answer's lease is still the contact's own. (Not "=": that invites the planner to look up the lease.)
             "owner": "s.contact_id = a.contact_id AND s.crm = a.crm AND s.lease_id IS NOT DISTINCT FROM a.lease_id",
+            "at_rest": f"(c.{self.sync_status} IN ('Complete', 'Error') "
+            f"AND c.{self.processing_status} IS DISTINCT FROM 'Queued') IS TRUE",
             # A late success of a former lease met this one (no fingerprint), which had taken a contact at rest.
             "fenced_at_rest": (
                 "s.claimed_fingerprint IS NULL AND s.prior_sync_status IN ('Complete', 'Error') "

@@ -136,15 +136,7 @@ class Queue:
                 self.statements("list_due", "queries"), {"crm": self.crm, "limit": limit}
             ).all()
         )
-        return [QueuedContact(row.id, row.email_key, row.crashes) for row in rows]
-
-    def orphans(self) -> list[Any]:
-        """Addresses left behind at the CRM: rows of address, contact_id, email (of today), started_at."""
-        return list(
-            self.database.run(
-                lambda connection: connection.execute(self.statements("orphans", "queries"), {"crm": self.crm}).all()
-            )
-        )
+        return [QueuedContact(row.id, row.email_key, row.crashes, row.has_error) for row in rows]
 
     # -- a batch -------------------------------------------------------------------------------------------------------
 

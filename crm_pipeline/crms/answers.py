@@ -43,6 +43,7 @@ class Row:
     account: NewsKind
     sentence: str = "{said}"
     refused: bool = False
+    own: bool = False
     when: Callable[[Reply], bool] | None = None
     code: str | None = None
     """For the journal, when the CRM gives none."""
@@ -219,6 +220,7 @@ class AnswerTable:
             error=error,
             request_id=storable(request_id[:_CODE]) if request_id else None,
             refused=row.refused,
+            own=row.own,
             duration_ms=answer.duration_ms,
         )
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from json import JSONEncoder, loads
-from socket import gaierror
+from socket import EAI_AGAIN, gaierror
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -188,7 +188,10 @@ class Transport:
                 raise
             cause = _innermost(error)
             detail = redact(str(cause), self._secrets) or type(cause).__name__
-            return TransportFailure(failure_kind(type(cause)), detail, _milliseconds_since(started))
+            # A name server that does not answer now is an outage; a name that does not exist is a person's mistake.
+            is_outage = isinstance(cause, gaierror) and cause.errno == EAI_AGAIN
+            kind = FailureKind.CONNECTION if is_outage else failure_kind(type(cause))
+            return TransportFailure(kind, detail, _milliseconds_since(started))
         if len(body) > LONGEST_BODY and 200 <= response.status_code < 300:
             return TransportFailure(
                 FailureKind.OVERSIZE, "the answer is longer than 1 MiB", _milliseconds_since(started)

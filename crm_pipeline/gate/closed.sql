@@ -14,7 +14,6 @@ SET paused_until = CASE
     END,
     cause = :sentence,
     cause_kind = 'closed',
-    checked_at = NULL,
-    suspicion = coalesce(:suspicion, suspicion)
+    checked_at = NULL
 WHERE crm = :crm
 RETURNING failures_in_a_row

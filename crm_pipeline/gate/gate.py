@@ -17,6 +17,7 @@ from crm_pipeline.database.engine import Database
 from crm_pipeline.model import CheckResult, News, NewsKind
 
 FAILURES_BEFORE_PAUSE = 10
+REFUSALS_BEFORE_CLOSED = 20
 FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0
 UNNAMED_THROTTLE_SECONDS = 5.0
@@ -24,6 +25,7 @@ CHECK_EVERY_SECONDS = 3600.0
 DEFAULT_SENTENCES = {
     NewsKind.UNAVAILABLE: "the CRM does not answer",
     NewsKind.CLOSED: "the CRM refuses this account",
+    NewsKind.REFUSED: "the CRM refuses one contact after the other",
     NewsKind.THROTTLED: "the CRM asked for a pause",
 }
 
@@ -44,10 +46,13 @@ class GateState:
     cause_kind: NewsKind | None
     failures_in_a_row: int
     rate_per_second: float
+    """As it is now, after 429s and below the CRM's own limit."""
     checked_seconds_ago: float | None
     """Since `check()` last passed with this key and URL; None: never."""
-    suspicion: str | None = None
-    """What the contacts at a run's beginning were all refused for; None once one of them was not."""
+    refused_in_a_row: int = 0
+    """Contacts that were all refused for the same, by all runs, since one was taken."""
+    paused_until: datetime | None = None
+    """By the database's clock."""
     throttled_at: datetime | None = None
     """When the last pause that the CRM asked for began: slots reserved before are void."""
 
@@ -68,7 +73,7 @@ class GateState:
     @property
     def half_open(self) -> bool:
         """The CRM was down, or refused all contacts alike, and none has come through since: the next goes alone."""
-        return self.failures_in_a_row >= FAILURES_BEFORE_PAUSE or self.suspicion is not None
+        return self.failures_in_a_row >= FAILURES_BEFORE_PAUSE or self.refused_in_a_row >= REFUSALS_BEFORE_CLOSED
 
     def sentence(self) -> str:
         """For skipped ticks and runs by hand."""
@@ -88,7 +93,7 @@ class Reservation:
     cause: str | None
     cause_kind: NewsKind | None
     trouble: bool
-    """Failures, pauses or a suspicion that the next good answer ends."""
+    """Failures, refusals or pauses that the next good answer ends."""
     rate_per_second: float
     """As it is now, after 429s and below the CRM's own limit."""
     throttled_at: datetime | None
@@ -137,7 +142,8 @@ class Gate:
             row.failures_in_a_row,
             row.rate_per_second,
             row.checked_seconds_ago,
-            row.suspicion,
+            row.refused_in_a_row,
+            row.paused_until,
             row.throttled_at,
         )
 
@@ -178,7 +184,7 @@ class Gate:
         return self._known_behind
 
     def tell(self, news: News) -> int:
-        """What a request taught. Returns the length of the row of failures as it stands now.
+        """What a request taught. Returns how many requests failed in a row; of a refusal, contacts refused in a row.
 
         Raises ValueError for a doubt: a check must have settled it before.
         """
@@ -189,26 +195,33 @@ class Gate:
         if news.kind is NewsKind.UNAVAILABLE:
             values = {"seconds": news.pause_seconds, "threshold": FAILURES_BEFORE_PAUSE, **_growing_pause()}
         elif news.kind is NewsKind.CLOSED:
-            values = {"suspicion": news.suspicion, **_growing_pause()}
+            values = _growing_pause()
+        elif news.kind is NewsKind.REFUSED:
+            values = {"refusal": news.refusal, "contacts": news.contacts, "threshold": REFUSALS_BEFORE_CLOSED}
+            values |= _growing_pause()
         elif news.kind is NewsKind.THROTTLED:
             seconds = news.pause_seconds
             values = {"seconds": UNNAMED_THROTTLE_SECONDS * _jitter() if seconds is None else seconds}
-        if news.kind is not NewsKind.WELL:
+        if news.kind is NewsKind.WELL:
+            values = {"accepted": news.accepted, "threshold": REFUSALS_BEFORE_CLOSED}
+        else:
             values["sentence"] = news.sentence or DEFAULT_SENTENCES[news.kind]
         rows = self._rows(news.kind.value, **values)
         if not rows:  # lost: made anew, for the news must not be lost with it
             self.begin()
             rows = self._rows(news.kind.value, **values)
-        return int(rows[0].failures_in_a_row)
+        return int(rows[0][0])
 
-    def tell_check(self, result: CheckResult, by_hand: bool = False) -> None:
+    def tell_check(self, result: CheckResult, before: GateState | None = None, by_hand: bool = False) -> None:
         """What `check()` found: a pass opens the gate, anything else is told as the news it is.
 
-        `by_hand`: a person asked, and has looked into what contacts were refused for; a pass ends the suspicion too.
+        `before`: the gate as it was when the CRM was asked; what closed it since stays. None: nothing can have.
+        `by_hand`: a person asked, and has looked into what contacts were refused for: a pass ends the row of refusals.
         """
         if result.news.kind is NewsKind.WELL:
             self.tell_limit(result.news.limit_per_second)
-            self._run("checked", by_hand=by_hand)
+            seen = before.paused_until if before is not None else None
+            self._run("checked", by_hand=by_hand, whatever=before is None, seen=seen)
         else:
             self.tell(result.news)
 

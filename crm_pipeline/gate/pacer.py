@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
-from crm_pipeline.gate.gate import Gate, Reservation
+from crm_pipeline.gate.gate import REFUSALS_BEFORE_CLOSED, Gate, Reservation
 from crm_pipeline.model import News, NewsKind
 
 CHUNK_SECONDS = 0.25
@@ -54,7 +54,7 @@ class Pacer:
         self._slots: deque[Slot] = deque()
         self._rate = gate.rate_per_second
         self._lock = threading.Lock()
-        self._trouble = False  # failures, pauses or a suspicion, of any process, that the next good answer ends
+        self._trouble = False  # failures, refusals or pauses, of any process, that the next good answer ends
         self._bad_news = 0
         self._ended: str | None = None
 
@@ -97,14 +97,15 @@ class Pacer:
         if news.kind is NewsKind.WELL and not self._trouble:
             self._gate.tell_limit(news.limit_per_second)
             return 0
-        self._trouble = news.kind is NewsKind.UNAVAILABLE
+        self._trouble = not news.accepted
         if news.kind is NewsKind.WELL:
             return self._gate.tell(news)
         with self._lock:  # nobody takes a slot before the gate knows
-            failures = self._gate.tell(news)
-            self._bad_news += 1
-            self._slots.clear()  # the next sender asks the gate, and learns of the pause
-        return failures
+            in_a_row = self._gate.tell(news)
+            if news.kind is not NewsKind.REFUSED or in_a_row >= REFUSALS_BEFORE_CLOSED:
+                self._bad_news += 1
+                self._slots.clear()  # the next sender asks the gate, and learns of the pause
+        return in_a_row
 
     def _paused_since(self, slot: Slot) -> bool:
         """Did a pause begin while a slot was waited for? Then it and all others in hand are given up.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -53,10 +54,19 @@ def find_day(queue: Queue, which: Which, day: date, batch_size: Callable[[int], 
     return Found(batches, reaped, taken_back, 0, left)
 
 
-def find_due(queue: Queue, most: int, batch_size: Callable[[int], int], take_back_always: bool = False) -> Found:
-    """Reap, take back, promote, then list at most `most` due contacts in batches of `batch_size(listed)`."""
+def find_due(
+    queue: Queue, most: int, batch_size: Callable[[int], int], take_back_always: bool = False, probing: bool = False
+) -> Found:
+    """Reap, take back, promote, then list at most `most` due contacts in batches of `batch_size(listed)`.
+
+    `probing`: the first contact decides whether the others are sent. One without an error is likelier to be taken, and
+    it is not always the same one, for that may have a trouble of its own.
+    """
     reaped = queue.reap()
     taken_back = queue.take_back(take_back_always)
     promoted = queue.promote()
     due = queue.list_due(most)
+    if probing:
+        random.shuffle(due)
+        due.sort(key=lambda contact: contact.has_error)
     return Found(into_batches(due, batch_size(len(due))), reaped, taken_back, promoted)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from crm_pipeline.contacts.queue import Queue
@@ -17,7 +17,7 @@ from crm_pipeline.errors import ActionNeeded, DatabaseFailure
 from crm_pipeline.gate.gate import Gate, GateState
 from crm_pipeline.gate.pacer import LONGEST_WAITED_PAUSE_SECONDS, Pacer
 from crm_pipeline.model import Batch, CheckResult, NewsKind, OutcomeKind, PushResult
-from crm_pipeline.push.beginning import Beginning
+from crm_pipeline.push.alike import Alike
 from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.push.sender import STOPPED, Sender
@@ -43,7 +43,6 @@ class Push:
     threads: int
     retry_rejected: bool
     sandbox: Sandbox
-    _beginnings: dict[str, Beginning] = field(default_factory=dict, init=False)
     prepared: threading.Event = field(default_factory=threading.Event, init=False)
     """The CRM has read what pushes need to know of the account."""
 
@@ -71,12 +70,13 @@ class Push:
     def check(self, stop: threading.Event, by_hand: bool = False) -> CheckResult:
         """Ask the CRM whether the account is usable, and tell the gate. Raises SandboxMismatch.
 
-        A pass opens a closed gate; asked `by_hand`, it also ends the suspicion that a run's beginning raised.
+        A pass opens the gate that was closed before; asked `by_hand`, it also ends a row of refusals.
         """
         self._wait_for_slots(CHECK_REQUESTS, stop)
+        before = self.gate.state()
         result = self.crm.check()
         self.sandbox.check(result)
-        self.gate.tell_check(result, by_hand)
+        self.gate.tell_check(result, before, by_hand)
         return result
 
     def setup(self, stop: threading.Event) -> Iterator[SetupStep]:
@@ -101,7 +101,7 @@ class Push:
         journalled: Callable[[int], object] = lambda _: None,
         which: Which | None = None,
     ) -> PushResult:
-        """Claim what is still due of `ids`, send it, journal each answer; release what could not be sent.
+        """Claim what is still due of `ids`, send it in this order, journal each answer; release what was not sent.
 
         `journalled` is told of each portion of outcomes, for a progress bar. `which`: a backfill's choice, in the place
         of what is due; while something is due, it takes two slots for each request, so that live contacts go first.
@@ -123,14 +123,16 @@ class Push:
         outcomes: Counter[str] = Counter()
         sender: Sender | None = None
         try:
-            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids)), which)
+            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids), state), which)
             if not batch.contacts:
                 self.queue.release(
                     lease_id, "a person acted meanwhile"
                 )  # what an earlier call of this step had claimed
                 return PushResult(lease_id, len(ids), 0)
+            place = {contact_id: number for number, contact_id in enumerate(ids)}
+            batch = replace(batch, contacts=sorted(batch.contacts, key=lambda contact: place[contact.id]))
             slots = BACKFILL_SLOTS if which is not None and self.queue.due_now() else 1
-            sender = self._sender(batch, run_id, state, stop, slots)
+            sender = self._sender(batch, state, stop, slots)
             for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
                 self.queue.journal(lease_id, run_id, entries)
                 outcomes.update(entry.outcome.kind.value for entry in entries)
@@ -162,16 +164,10 @@ class Push:
         if self.queue.journal(lease_id, run_id, sender.halt()):
             self.queue.write_back(lease_id)
 
-    def _lease_seconds(self, contacts: int) -> float:
-        return max(SHORTEST_LEASE_SECONDS, 3 * contacts / self.gate.rate_per_second + 60)
+    def _lease_seconds(self, contacts: int, state: GateState) -> float:
+        return max(SHORTEST_LEASE_SECONDS, 3 * contacts / state.rate_per_second + 60)
 
-    def _sender(
-        self, batch: Batch, run_id: str, state: GateState, stop: threading.Event, slots_per_request: int
-    ) -> Sender:
-        beginning = self._beginnings.get(run_id)
-        if beginning is None:
-            self._beginnings.clear()  # a process has one run at a time
-            beginning = self._beginnings[run_id] = Beginning(state.suspicion)
+    def _sender(self, batch: Batch, state: GateState, stop: threading.Event, slots_per_request: int) -> Sender:
         return Sender(
             self.crm,
             self.gate,
@@ -180,7 +176,7 @@ class Push:
             threads=self.threads,
             retry_rejected=self.retry_rejected,
             sandbox=self.sandbox,
-            beginning=beginning,
+            alike=Alike(state.refused_in_a_row),
             doubt=Doubt(lambda: self.check(stop)),
             probe=state.half_open,
             stop=stop,

@@ -16,13 +16,14 @@ from crm_pipeline.crms.protocol import Crm
 from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE, Gate
 from crm_pipeline.gate.pacer import Pacer
 from crm_pipeline.model import WELL, Answer, Contact, JournalEntry, NewsKind, Outcome, OutcomeKind
-from crm_pipeline.push.beginning import Beginning
+from crm_pipeline.push.alike import Alike, blocked, taught
 from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.push.sandbox import Sandbox
 
 STOPPED = "the run is being stopped"
 STOP_SECONDS = 3.0
 """How long what is in flight may take to answer once the run is being stopped: it must be dead within 5 s."""
+NO_RESULT = Outcome(OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact")
 MARGIN_SECONDS = 5.0
 """Lease that must be left, beyond one request's longest duration, when a request starts."""
 
@@ -44,7 +45,7 @@ class Sender:
         threads: int,
         retry_rejected: bool,
         sandbox: Sandbox,
-        beginning: Beginning,
+        alike: Alike,
         doubt: Doubt,
         probe: bool,
         stop: threading.Event,
@@ -54,7 +55,7 @@ class Sender:
         self._latest = lease_end - crm.limits.total_seconds - MARGIN_SECONDS
         self._retry_rejected = retry_rejected
         self._sandbox = sandbox
-        self._beginning = beginning
+        self._alike = alike
         self._doubt = doubt
         self._stop = stop
         self._halt = threading.Event()
@@ -63,13 +64,11 @@ class Sender:
         self._yielded = 0
         self.stopped_because: str | None = None
         size = crm.limits.contacts_per_request
-        contacts = sorted(contacts, key=lambda contact: contact.attempt > 1)  # a probe is none that was refused before
         self._requests = [contacts[i : i + size] for i in range(0, len(contacts), size)]
         self._next = iter(self._requests)
         self._turn = threading.Condition()
         self._in_flight = 0
         self._probe = probe
-        self._is_probe = False
         self._asked = False
         """A request was made."""
         self._threads = min(threads, len(self._requests))
@@ -127,10 +126,8 @@ class Sender:
 
     def _send_probe(self) -> None:
         """The one request after an outage. What cannot be pushed makes none: then the next contact is the one."""
-        self._is_probe = True
         while self._send_one() and not self._asked:
             pass
-        self._is_probe = False
 
     def _work(self) -> None:
         while self._send_one():
@@ -165,37 +162,35 @@ class Sender:
                 self._put(contact, Outcome(OutcomeKind.REJECTED, code="not_pushable", error=reason), started)
         if not pushable:
             return True
-        if not self._beginning.may_send(len(pushable), self._halt):
+        if not self._alike.may_send(len(pushable), self._halt):
             return False
         try:
-            answered = self._ask(pushable)
-        except BaseException:
-            self._beginning.not_sent(len(pushable))
-            raise
+            return self._push(pushable)
+        finally:
+            self._alike.ended(len(pushable))
+
+    def _push(self, contacts: Sequence[Contact]) -> bool:
+        answered = self._ask(contacts)
         if answered is None:
-            self._beginning.not_sent(len(pushable))
             return False
         answer, throttled, started = answered
-        verdict = None
         note = f"sent again after {throttled} pauses that the CRM asked for" if throttled else None
-        for contact in pushable:
-            outcome = answer.outcomes.get(contact.id)
-            if outcome is None:
-                outcome = Outcome(
-                    OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact"
-                )
-            verdict = self._beginning.told(outcome, contact.attempt > 1) or verdict
-            self._put(contact, replace(outcome, note="; ".join(filter(None, (outcome.note, note))) or None), started)
-        if answer.news.kind is NewsKind.WELL:
-            self._pacer.tell(verdict or answer.news)
-        if verdict is not None:
-            self.stopped_because = verdict.sentence
-            self._halt.set()  # nothing more, whatever the other threads are at
-            return False
-        if answer.news.kind is NewsKind.CLOSED:
+        outcomes = {contact.id: _noted(answer.outcomes.get(contact.id, NO_RESULT), note) for contact in contacts}
+        closed = answer.news.kind is NewsKind.CLOSED
+        try:
+            if answer.news.kind is NewsKind.WELL:
+                news = taught(answer.news, outcomes.values())
+                closed = self._alike.told(news, self._pacer.tell(news))
+                if closed:
+                    self._halt.set()  # nothing more, whatever the other threads are at
+                    answer = replace(answer, news=news)
+                    outcomes = {id_: blocked(outcome, news.sentence) for id_, outcome in outcomes.items()}
+        finally:  # whatever becomes of the news, an answer is journalled
+            for contact in contacts:
+                self._put(contact, outcomes[contact.id], started)
+        if closed:
             self.stopped_because = answer.news.sentence
-            return False
-        return True
+        return not closed
 
     def _ask(self, contacts: Sequence[Contact]) -> tuple[Answer, int, float] | None:
         """All requests of one push, each at a slot of its own, and what each taught told to the gate.
@@ -227,9 +222,9 @@ class Sender:
             if answer.news.kind is NewsKind.THROTTLED:
                 throttled += 1  # asked again after the pause; the attempt is not counted
                 ask = partial(self._crm.push, contacts)  # from its beginning: somebody may have opted out meanwhile
-            elif answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE and not self._is_probe:
+            elif answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE:
                 self.stopped_because = answer.news.sentence
-                return None  # the failures that opened the pause are enough
+                return None  # the failures that opened the pause are enough, a probe is not counted
             elif answer.then is None:
                 return answer, throttled, first
             else:
@@ -253,3 +248,7 @@ class Sender:
         if outcome.refused and outcome.kind is OutcomeKind.FAILED and not self._retry_rejected:
             outcome = replace(outcome, kind=OutcomeKind.REJECTED)
         self._out.append(JournalEntry(contact.id, outcome, time.monotonic() - started))
+
+
+def _noted(outcome: Outcome, note: str | None) -> Outcome:
+    return replace(outcome, note="; ".join(filter(None, (outcome.note, note))) or None)

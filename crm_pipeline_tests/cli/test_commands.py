@@ -116,9 +116,23 @@ def test_a_changed_address_moves_at_the_crm_or_is_listed_as_left_behind(
     assert "bob@example.com" in said
     assert "bo@example.com" in said
     assert "ann" not in said
+    wrong = run("brevo", "orphans", "--done", "ann@example.com")
+    assert (wrong.code, "not listed" in wrong.err) == (2, True)
     insert(database, "bob@example.com")
     assert run("sync", "brevo").code == 0
     assert run("brevo", "orphans").out == "Nothing was left behind at Brevo.", "somebody has it today"
+
+
+def test_an_address_left_behind_is_listed_until_somebody_has_dealt_with_it(
+    database: Database, account: Account, run: Run
+) -> None:
+    insert(database, "bo@example.com", brevo_contact_id="Bob@example.com")
+    for address in ("bo@example.com", "bob@example.com"):
+        account.save(replace(account.new_contact(), email=address, identifiers={"email": address}))
+    assert run("sync", "brevo").code == 0
+    assert "bob@example.com" in run("brevo", "orphans").out
+    assert run("brevo", "orphans", "--done", "BOB@example.com").out == "Nothing was left behind at Brevo."
+    assert run("brevo", "orphans").out == "Nothing was left behind at Brevo."
 
 
 def test_a_further_column_is_sent_and_one_that_there_is_not_is_named(

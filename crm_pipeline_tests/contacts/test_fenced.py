@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from crm_pipeline.contacts.orphans import orphans
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.model import Batch, OutcomeKind, WriteBackCounts
 from crm_pipeline_tests.contacts.races import holding
@@ -77,8 +78,37 @@ def test_a_late_success_queues_what_was_synced_or_given_up_meanwhile(
     assert pair(queue.database, ann) == (ended, ended)
     assert wakes(queue, late) == FENCED
     assert pair(queue.database, ann) == ("Queued", "Queued")
-    assert contact(queue.database, ann).brevo_contact_id == ("7" if kind is SYNCED else None)
+    assert contact(queue.database, ann).brevo_contact_id == ("7" if kind is SYNCED else "late"), "where to look for it"
     assert next_run(queue) == [ann]
+
+
+def test_a_contact_that_the_crm_was_not_known_to_have_is_looked_for_where_a_late_push_went(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    before = contact(queue.database, ann)
+    wakes(queue, late)
+    assert contact(queue.database, ann).brevo_contact_id == "late"
+    assert pair(queue.database, ann) == (before.brevo_sync_status, before.brevo_processing_status)
+    batch = claim(queue, ann)
+    assert [taken.external_id for taken in batch.contacts] == ["late"]
+
+
+def test_an_address_that_a_late_push_brought_back_is_listed_as_left_behind(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    sql(queue.database, "UPDATE contacts SET email = 'new@example.com'")
+    push(queue, ann, external_id="new@example.com")
+    answer(queue, late, SYNCED, external_id="ann@example.com")
+    queue.write_back(late.lease_id)
+    assert [row.address for row in orphans(queue)] == ["ann@example.com"]
+    assert push(queue, ann, external_id="new@example.com") == WriteBackCounts(synced=1)
+    assert [row.address for row in orphans(queue)] == ["ann@example.com"]
+
+
+def test_a_late_push_to_the_address_of_today_leaves_nothing_behind(queue: Queue) -> None:
+    ann, late = stalled(queue)
+    push(queue, ann, external_id="ann@example.com")
+    answer(queue, late, SYNCED, external_id="ann@example.com")
+    queue.write_back(late.lease_id)
+    assert orphans(queue) == []
 
 
 @pytest.mark.parametrize(("kind", "status"), REFUSED)

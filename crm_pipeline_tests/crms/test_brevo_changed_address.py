@@ -159,3 +159,29 @@ def test_a_renaming_is_a_success_without_a_body_alone() -> None:
     for status in (200, 201, 202):
         outcome, last, _ = scripted(FOUND, (status, b'{"id":7}'))
         assert (outcome.kind, last.news.kind) == (OutcomeKind.FAILED, NewsKind.UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("reply", "may_be_at"),
+    [
+        ((503, b""), NEW),
+        ((200, b"<html>"), NEW),
+        ((400, b"{}"), None),
+        ((301, b""), None),
+    ],
+)
+def test_after_an_answer_that_says_nothing_the_address_that_was_tried_is_kept(
+    reply: tuple[int, bytes], may_be_at: str | None
+) -> None:
+    outcome, _, _ = scripted(reply, contact=Contact(ID, NEW))
+    assert (outcome.kind is OutcomeKind.SYNCED, outcome.external_id) == (False, may_be_at)
+
+
+def test_a_renaming_whose_answer_is_lost_leaves_the_former_address_to_be_looked_at() -> None:
+    outcome, _, _ = scripted(FOUND, (503, b""))
+    assert (outcome.kind, outcome.external_id) == (OutcomeKind.FAILED, None)
+
+
+def test_an_address_left_behind_is_listed_although_the_last_answer_is_lost() -> None:
+    outcome, _, _ = scripted(FOUND, TAKEN, (503, b""))
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.FAILED, NEW, OLD)

@@ -23,6 +23,15 @@ def test_a_host_without_address_is_a_dns_failure() -> None:
         assert failure(crm.request("GET", "/x")) is FailureKind.DNS
 
 
+def test_a_name_server_that_does_not_answer_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", silent)
+    with transport("https://crm.example.com/v3") as crm:
+        assert failure(crm.request("GET", "/x")) is FailureKind.CONNECTION
+
+
 def test_every_exception_of_the_libraries_has_a_name_or_is_a_bug() -> None:
     foreign = [
         found

@@ -61,7 +61,10 @@ def test_a_database_of_the_first_version_becomes_a_fresh_one_and_keeps_its_rows(
     sql(database, "INSERT INTO contacts (email) VALUES ('ann@example.com')")
     sql(database, "INSERT INTO crm_sync (contact_id, crm, retry_count) SELECT id, 'brevo', 2 FROM contacts")
     sql(database, "DROP INDEX crm_sync_address; ALTER TABLE crm_attempts DROP COLUMN left_behind")
-    gone = "pace throttled_at throttles raised_at limit_per_second requests_per_hour hour_ends_at hour_used suspicion"
+    gone = (
+        "pace throttled_at throttles raised_at limit_per_second requests_per_hour hour_ends_at hour_used "
+        "refusal refused_in_a_row"
+    )
     sql(database, "ALTER TABLE crm_gate " + ", ".join(f"DROP COLUMN {column}" for column in gone.split()))
     sql(database, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     assert upgrade(database) == ("0001", newest_version())

@@ -75,7 +75,12 @@ class Moment:
             return row.sync in ("Complete", "Error") and now.pair == ("Queued", "Queued")
         if row.lease_id is not None:
             return now == replace(row, claimed_fingerprint=None)
-        return row.sync in ("Complete", "Error") and now == replace(row, sync="Queued", processing="Queued")
+        went_to = {self.after.journal[lease, key].external_id for lease, _ in fenced}
+        if own and row.external_id is None and now.external_id in went_to:
+            row = replace(row, external_id=now.external_id)  # from now on it is looked for there
+        if row.sync in ("Complete", "Error"):
+            return now == replace(row, sync="Queued", processing="Queued")
+        return now == row
 
     def _anothers_landed_at(self, key: Key, row: Row) -> bool:
         return any(

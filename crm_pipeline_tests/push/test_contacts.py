@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
+from crm_pipeline.sandbox.mishaps import Shares
 from crm_pipeline_tests.push.pushing import Pushing
 from crm_pipeline_tests.support.contacts import attempts, contact, insert, insert_many, mechanics, pair, pairs, sql
 
@@ -153,3 +156,32 @@ def test_a_retry_counts_on_from_the_attempts_before_it(database: Database, accou
     assert contact(database, ann).brevo_processing_error.startswith("Max retries exceeded (3). Last error: Invalid")
     assert [attempt.attempt for attempt in attempts(database, ann)] == [4]
     assert mechanics(database, ann).retry_count == 3
+
+
+def test_who_opted_out_after_a_push_whose_answer_was_lost_is_skipped_although_the_address_changed(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    ann = insert(database, "ann@example.com")
+    account.faults.shares = Shares(truncated=1)
+    sync.push_and_write_back()
+    assert pair(database, ann) == ("Queued", "Error")
+    account.faults.clear()
+    (stored,) = account.contacts()
+    account.save(replace(stored, extra={"emailBlacklisted": True}))
+    sql(database, "UPDATE contacts SET email = 'ann.lee@example.com', next_retry_at = now()")
+    sql(database, "UPDATE crm_sync SET next_retry_at = now()")
+    sync.queue.promote()
+    sync.another().push_and_write_back()
+    assert pair(database, ann) == ("Skipped", None)
+    assert [stored.email for stored in account.contacts()] == ["ann@example.com"]
+
+
+def test_what_the_account_does_not_keep_is_noted_in_the_attempt(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    ann = insert(database, "ann@example.com", name="Ann Lee", source_url="https://example.com/")
+    del account.fields["LASTNAME"]
+    sync.parts.check(sync.stop)
+    sync.push_and_write_back()
+    (attempt,) = attempts(database, ann)
+    assert attempt.note == "LASTNAME was not sent: Brevo has no such attribute in a type that fits"

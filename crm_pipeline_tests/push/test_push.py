@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
@@ -121,3 +122,14 @@ def test_no_more_requests_are_in_flight_than_there_are_threads(
         hold.release()
     assert in_flight == 3
     assert len(account.received) == 10
+
+
+def test_contacts_are_sent_in_the_order_in_which_they_were_listed(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 20)
+    ids = sync.due()
+    random.Random(7).shuffle(ids)
+    sync.another(threads=1).push(ids)
+    emails = {row.id: row.email for row in sql(database, "SELECT id, email FROM contacts")}
+    assert [address for _, address in account.received] == [emails[contact_id] for contact_id in ids]

@@ -11,7 +11,7 @@ WITH own AS MATERIALIZED (
 ), contact AS (
     UPDATE contacts c
     SET {sync_status} = 'Selected', {processing_status} = 'Queued', {error} = NULL,
-        {external_id} = CASE WHEN own.outcome = 'synced' THEN coalesce(own.external_id, c.{external_id}) ELSE c.{external_id} END,
+        {external_id} = CASE WHEN own.outcome IN ('synced', 'failed') THEN coalesce(own.external_id, c.{external_id}) ELSE c.{external_id} END,
         retry_count = CASE WHEN c.last_failed_crm = :crm THEN 0 ELSE c.retry_count END,
         next_retry_at = CASE WHEN c.last_failed_crm = :crm THEN NULL ELSE c.next_retry_at END
     FROM own

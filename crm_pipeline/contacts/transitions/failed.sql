@@ -1,6 +1,7 @@
 -- The push failed and retries are left: Processing/Processing -> Queued/Error, until the backoff (5, 10, 20 minutes) is over.
+-- The answer may be lost and the push have landed: the journal then has the id that the contact may have at the CRM.
 WITH own AS MATERIALIZED (
-    SELECT a.id, a.contact_id, a.error, s.retry_count
+    SELECT a.id, a.contact_id, a.error, a.external_id, s.retry_count
     FROM crm_attempts a
     JOIN crm_sync s ON {owner}
     JOIN contacts c ON c.id = a.contact_id
@@ -10,6 +11,7 @@ WITH own AS MATERIALIZED (
 ), contact AS (
     UPDATE contacts c
     SET {sync_status} = 'Queued', {processing_status} = 'Error', {error} = left(own.error, {error_length}),
+        {external_id} = coalesce(own.external_id, c.{external_id}),
         retry_count = own.retry_count + 1, last_retry_at = now(), last_failed_crm = :crm,
         next_retry_at = now() + make_interval(mins => 1) * :delay_minutes * power(:delay_factor, own.retry_count)
     FROM own

@@ -90,7 +90,10 @@ class Attributes:
         sent = {}
         for attribute in self.sent:
             value, kind = values[attribute.name], self._type_of(attribute)
-            if value in (None, "") or kind is None:
+            if value in (None, ""):
+                continue
+            if kind is None:
+                notes.append(f"{attribute.name} was not sent: Brevo has no such attribute in a type that fits")
                 continue
             fitting = _as(kind, value)
             if fitting is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from crm_pipeline.crms.answers import Row
@@ -9,6 +10,8 @@ from crm_pipeline.crms.brevo.settings import LISTS_PAGE
 from crm_pipeline.crms.transport import Reply
 from crm_pipeline.model import NewsKind, OutcomeKind
 
+_INVALID = re.compile(r"\binvalid\b|\bnot (?:a )?valid\b", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"\b(?:e-?mail|phone|mobile|sms|whatsapp|landline)", re.IGNORECASE)
 IP_PAGE = "https://app.brevo.com/security/authorised_ips"
 
 
@@ -32,6 +35,11 @@ def duplicates(reply: Reply) -> set[str]:
 def is_unknown_contact(reply: Reply) -> bool:
     """404 of a contact that there is not; a wrong address answers 404 too, in other words."""
     return reply.status == 404 and error_of(reply.json)[0] == "document_not_found"
+
+
+def _names_invalid_data(reply: Reply) -> bool:
+    message = error_of(reply.json)[1] or ""
+    return _INVALID.search(message) is not None and _IDENTIFIER.search(message) is not None
 
 
 def _creates(reply: Reply) -> bool:
@@ -69,12 +77,22 @@ ROWS = (
         when=_names_the_ip,
     ),
 )
+_OWN = Row(
+    "400 that calls the address or a phone number invalid",
+    {400},
+    OutcomeKind.FAILED,
+    NewsKind.WELL,
+    refused=True,
+    own=True,
+    when=_names_invalid_data,
+)
 UPSERT = (
     Row("201 with an id", {201}, OutcomeKind.SYNCED, NewsKind.WELL, when=_creates),
     Row("204 without a body", {204}, OutcomeKind.SYNCED, NewsKind.WELL, when=_is_empty),
+    _OWN,
 )
 LOOK = (Row("200 with a contact", {200}, OutcomeKind.SYNCED, NewsKind.WELL, when=_is_a_contact),)
-RENAME = (Row("204 without a body", {204}, OutcomeKind.SYNCED, NewsKind.WELL, when=_is_empty),)
+RENAME = (Row("204 without a body", {204}, OutcomeKind.SYNCED, NewsKind.WELL, when=_is_empty), _OWN)
 _NOT_THE_ADDRESS = {401, 402, 403, 408, 429}
 """Of the 4xx: they mean the same wherever they come."""
 _WRONG_ADDRESS = Row(

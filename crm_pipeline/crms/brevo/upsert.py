@@ -54,6 +54,7 @@ class Upsert:
         self._lists = {} if list_id is None else {"listIds": [list_id]}
         self._notes = notes
         self._left_behind: str | None = None
+        self._may_be_at: str | None = None
         self._repeated = False
 
     @property
@@ -73,6 +74,8 @@ class Upsert:
     def _send(self) -> Answer:
         """POST /contacts."""
         reply = self._transport.request("POST", "/contacts", self.body)
+        # Lost on its way, it may have created the contact all the same: then that is where to look for it.
+        self._may_be_at = None if isinstance(reply, Reply) and 300 <= reply.status < 500 else self._address
         return self._answer(reply, rows.UPSERT, again=self._send)
 
     def _look(self, former: str) -> Answer:
@@ -128,8 +131,8 @@ class Upsert:
             self._notes.append("the new address was another contact's already: the former one is left behind")
         outcome = replace(
             outcome,
-            external_id=self._address if synced else None,
-            left_behind=self._left_behind if synced else None,
+            external_id=self._address if synced else self._may_be_at,
+            left_behind=self._left_behind if synced or self._may_be_at else None,
             note="; ".join(self._notes) or None,
         )
         return Answer({self._contact.id: outcome}, news, isinstance(reply, Reply) and reply.sandbox)

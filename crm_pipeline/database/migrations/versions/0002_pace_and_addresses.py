@@ -1,4 +1,4 @@
-"""Pace, hourly quota and suspicion in crm_gate; addresses left behind in crm_attempts."""
+"""Pace, hourly quota and refusals in a row in crm_gate; addresses left behind in crm_attempts."""
 
 from alembic import op
 

@@ -21,6 +21,9 @@ from crm_pipeline_tests.support.postgres import cloned, start_server
 pytest_plugins = ["crm_pipeline_tests.support.browser", "crm_pipeline_tests.support.sandbox"]
 
 SERVER_FOLDER = "CRM_TESTS_SERVER_FOLDER"
+RAM = Path("/dev/shm")
+ROOM_BYTES = 4 << 30
+"""What the tests' folders need at most, with some to spare."""
 OURS = ("DATABASE_URL", "DAGSTER_", "CRM_PIPELINE_", "BREVO_", "HUBSPOT_", "MAUTIC_", "N8N_")
 BREVO = CrmColumns("brevo", "brevo_contact_id")
 
@@ -31,9 +34,20 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     os.environ["CRM_PIPELINE_ENV_FILE"] = ""
     if "PYTEST_XDIST_WORKER" not in os.environ:
+        _work_in_memory()
         # Not below pytest's own folder: another session that starts makes that unreadable for the server's user.
         os.environ[SERVER_FOLDER] = tempfile.mkdtemp(prefix="crm-tests-")
         Path(os.environ[SERVER_FOLDER]).chmod(0o755)
+
+
+def _work_in_memory() -> None:
+    """Temporary folders in memory, where there is room: a database of its own per test is a thousand files on a disk.
+
+    TMPDIR, when it is set, says where else.
+    """
+    if "TMPDIR" not in os.environ and RAM.is_dir() and shutil.disk_usage(RAM).free >= ROOM_BYTES:
+        os.environ["TMPDIR"] = str(RAM)
+        tempfile.tempdir = None  # it is found anew
 
 
 @pytest.fixture(autouse=True, scope="session")

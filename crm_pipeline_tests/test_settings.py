@@ -12,7 +12,7 @@ from crm_pipeline import settings as module
 from crm_pipeline.crms.brevo.settings import KEYS_PAGE
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import SettingsError
-from crm_pipeline.settings import GeneralSettings, Settings, SyncSettings
+from crm_pipeline.settings import BackfillSettings, GeneralSettings, Settings, SyncSettings
 
 Load = Callable[..., Settings]
 KEY = "xkeysib-0123456789abcdef"
@@ -99,7 +99,12 @@ def test_without_any_variable_the_embedded_database_is_used_and_every_crm_is_dis
 
 
 def test_every_variable_says_what_it_is_for() -> None:
-    models: list[type[BaseModel]] = [GeneralSettings, SyncSettings, *(spec.settings for spec in CRMS.values())]
+    models: list[type[BaseModel]] = [
+        GeneralSettings,
+        SyncSettings,
+        BackfillSettings,
+        *(spec.settings for spec in CRMS.values()),
+    ]
     fields = [(model.__name__, name, field) for model in models for name, field in model.model_fields.items()]
     assert [(model, name) for model, name, field in fields if not (field.description or "").endswith(".")] == []
 

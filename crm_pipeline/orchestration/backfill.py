@@ -113,8 +113,8 @@ def list_contacts_of_day(
 def push_chosen_contacts(context: OpExecutionContext, crm: SyncResource, batch: ChosenBatch) -> BatchReport:
     """Claims what of one batch still is as it was chosen, sends it at the CRM's pace, and journals each answer.
 
-    While live contacts are due, each request takes two of the CRM's slots. Contacts that cannot be sent get back the
-    statuses that they had.
+    While live contacts are due, each request takes two of the CRM's slots, but for `wanted`, which are such. Contacts
+    that cannot be sent get back the statuses that they had.
     """
     return push_batch(context, crm, batch.ids, PUSHING_SECONDS, Which(batch.which))
 

@@ -51,6 +51,7 @@ def find_day(queue: Queue, which: Which, day: date, batch_size: Callable[[int], 
             continue
         batches += (more := into_batches(some, batch_size(len(some))))
         left += len(some) - sum(map(len, more))
+        logger.info("Listed %d contacts of %s", sum(map(len, batches)), day)  # a sign of life
     return Found(batches, reaped, taken_back, 0, left)
 
 

@@ -104,7 +104,7 @@ class Push:
         """Claim what is still due of `ids`, send it in this order, journal each answer; release what was not sent.
 
         `journalled` is told of each portion of outcomes, for a progress bar. `which`: a backfill's choice, in the place
-        of what is due; while something is due, it takes two slots for each request, so that live contacts go first.
+        of what is due. While something is due, one that sends what nobody waits for takes two slots for each request.
         A repeated call with the same lease goes on with what is left of it. While the gate is paused, or the run is
         being stopped, nothing is claimed. Once it is stopped, everything is written back or released on return.
         Raises DatabaseFailure when the batch cannot be claimed or journalled: what is journalled stays, the lease ends
@@ -131,7 +131,7 @@ class Push:
                 return PushResult(lease_id, len(ids), 0)
             place = {contact_id: number for number, contact_id in enumerate(ids)}
             batch = replace(batch, contacts=sorted(batch.contacts, key=lambda contact: place[contact.id]))
-            slots = BACKFILL_SLOTS if which is not None and self.queue.due_now() else 1
+            slots = BACKFILL_SLOTS if which not in (None, Which.WANTED) and self.queue.due_now() else 1
             sender = self._sender(batch, state, stop, slots)
             for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
                 self.queue.journal(lease_id, run_id, entries)

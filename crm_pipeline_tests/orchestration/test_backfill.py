@@ -18,6 +18,7 @@ from crm_pipeline.contacts.which import Which
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import SyncStatus
 from crm_pipeline.orchestration import backfill as module
+from crm_pipeline.push.push import CHECK_REQUESTS
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.wiring import Pipeline
 from crm_pipeline_tests.orchestration.days import DAY, NOON, Backfill, backfill_of
@@ -256,3 +257,14 @@ def test_a_request_takes_two_slots_while_live_contacts_wait_and_one_when_none_do
     assert backfill(which="complete").success
     assert hour_used(database) - begun == alone + 10
     assert len(account.received) == 30
+
+
+def test_a_backfill_of_what_is_wanted_anyway_does_not_make_way_for_itself(
+    database: Database, account: Account, backfill: Backfill
+) -> None:
+    for n in range(20):
+        insert(database, f"{n}@example.com", created_at=NOON)
+    sql(database, "UPDATE crm_gate SET checked_at = now(), hour_used = 0 WHERE crm = 'brevo'")
+    assert backfill(which="wanted").success
+    assert len(account.received) == 20
+    assert hour_used(database) <= 20 + CHECK_REQUESTS

@@ -27,6 +27,8 @@ SHORTEST_LEASE_SECONDS = 120.0
 JOURNAL_SECONDS = 1.0
 JOURNAL_ENTRIES = 50
 CHECK_REQUESTS = 2
+SLOT_SECONDS = 30.0
+"""How long a question about the account waits for its slot, beside a pause."""
 BACKFILL_SLOTS = 2
 """Slots of the gate that a backfill's request takes while live contacts wait."""
 UNCHECKED = "the CRM has not answered yet whether this account is usable, and is asked again by the next run"
@@ -208,13 +210,7 @@ class Push:
 
         A pause that the CRM asked for is waited out, up to a minute.
         """
-        ends = time.monotonic() + LONGEST_WAITED_PAUSE_SECONDS
-        while time.monotonic() < ends and not stop.is_set():
-            state = self.gate.state()
-            if not state.paused or state.cause_kind is not NewsKind.THROTTLED:
-                break
-            stop.wait(min(state.paused_seconds, 1.0))
         pacer = Pacer(self.gate, requests, stop)
         for _ in range(requests):
-            if pacer.wait(time.monotonic() + 30) is not None:
+            if pacer.wait(time.monotonic() + LONGEST_WAITED_PAUSE_SECONDS + SLOT_SECONDS) is not None:
                 return

@@ -78,6 +78,19 @@ def test_an_error_of_the_database_never_quotes_a_row(database: Database) -> None
     assert caught.value.__cause__ is None
 
 
+def test_what_a_trigger_of_the_application_says_names_nobody(database: Database) -> None:
+    sql(
+        database,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'not %, phone +33 6 12 34 56 78', new.email; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON contacts FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    with pytest.raises(DatabaseFailure) as caught:
+        insert(database, "ann@example.com")
+    assert "ann@example.com" not in str(caught.value)
+    assert "6 12 34" not in str(caught.value)
+
+
 def test_a_bug_in_a_statement_is_not_repeated(database: Database) -> None:
     tries = []
 

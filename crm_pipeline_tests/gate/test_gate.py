@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from sqlalchemy import text
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE, Gate
 from crm_pipeline.gate.pacer import Pacer
 from crm_pipeline.model import WELL, CheckResult, News, NewsKind
+from crm_pipeline_tests.contacts.races import holding, until_waiting
 from crm_pipeline_tests.support.contacts import sql
 
 DOWN = News(NewsKind.UNAVAILABLE, "Brevo answers 500")
@@ -31,6 +34,30 @@ def test_slots_are_spaced_by_the_rate_over_all_processes(gate: Gate, database: D
     slots = sorted(now + delay for one in (gate, other, gate) for delay in one.reserve(5).delays)
     assert len(slots) == 15
     assert slots[-1] - slots[0] == pytest.approx(0.14, abs=0.05)
+
+
+def test_processes_that_wait_for_the_row_together_get_different_slots(gate: Gate, database: Database) -> None:
+    def reserve() -> None:
+        Gate(database, "brevo", identity="key-1", rate_per_second=100).reserve(5)
+
+    with holding(database, "SELECT FROM crm_gate WHERE crm = 'brevo' FOR UPDATE") as holder:
+        (before,) = holder.execute(text("SELECT next_slot_at FROM crm_gate WHERE crm = 'brevo'"))
+        threads = [threading.Thread(target=reserve) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        until_waiting(database, 3)
+    for thread in threads:
+        thread.join()
+    (after,) = sql(database, "SELECT next_slot_at FROM crm_gate WHERE crm = 'brevo'")
+    assert after.next_slot_at - before.next_slot_at >= timedelta(seconds=0.149)
+
+
+def test_a_clock_that_stepped_back_leaves_no_pause_longer_than_an_hour(gate: Gate, database: Database) -> None:
+    gate.tell(News(NewsKind.THROTTLED, "slow down", 30))
+    sql(database, "UPDATE crm_gate SET paused_until = now() + interval '3 days' WHERE crm = 'brevo'")
+    assert gate.reserve(1).paused_seconds <= 3600
+    (row,) = sql(database, "SELECT paused_until - now() AS left FROM crm_gate WHERE crm = 'brevo'")
+    assert row.left <= timedelta(hours=1)
 
 
 def test_no_window_of_a_second_holds_more_requests_than_the_rate(gate: Gate) -> None:

@@ -134,6 +134,19 @@ def test_a_crm_that_is_down_makes_no_error_and_is_asked_again_before_the_next_ru
     assert sql(database, "SELECT failures_in_a_row FROM crm_gate WHERE crm = 'brevo'") == [(3,)]
 
 
+def test_a_question_about_the_account_waits_for_the_end_of_a_pause(database: Database, sync: Pushing) -> None:
+    with asking(sync, WELL) as (run, server):
+        begin(run)
+        run.gate.tell(News(NewsKind.THROTTLED, "slow down", 0.8))
+        started = time.monotonic()
+        run.parts.check(run.stop)
+        assert time.monotonic() - started >= 0.7
+        assert len(server.requests) == 2
+        run.gate.tell(News(NewsKind.CLOSED, "refused"))
+        run.parts.check(run.stop)
+        assert time.monotonic() - started < 10, "a closed gate is no reason not to ask"
+
+
 def test_each_request_of_a_check_takes_a_slot_of_the_gate(database: Database, account: Account, sync: Pushing) -> None:
     slow = sync.another(gate=Gate(database, "brevo", sync.crm.identity, 4))
     slow.gate.begin()

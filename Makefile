@@ -6,8 +6,8 @@ READY := $(VENV)/.ready
 # The first of these Pythons that is new enough; PYTHON=... names another.
 PYTHON ?= $(shell for python in python3.12 python3.13 python3.11 python3; do \
 	if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$python; break; fi; done)
-# More than there are cores: many tests wait, for a daemon or a browser.
-WORKERS ?= 4
+# More than there are cores: four of them wait most of the time, for daemons or a browser.
+WORKERS ?= 6
 
 .PHONY: help install dev up sandbox test lint types bench constraints clean
 
@@ -35,7 +35,7 @@ sandbox: $(READY)  ## run the sandbox alone
 	@exec $(BIN)/crm-pipeline sandbox $(ARGS)
 
 test: lint types $(READY)  ## run all checks and tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(READY)  ## check style and the import rules
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import SecretStr
 
@@ -14,8 +14,8 @@ from crm_pipeline.settings import Settings
 ROOT = "crm_pipeline"
 
 
-def start_logging(settings: Settings, level: int = logging.INFO) -> None:
-    """Log from `level` on. A second call replaces the first's handler.
+def start_logging(settings: Settings, level: int = logging.INFO, others: Sequence[str] = ()) -> None:
+    """Log from `level` on. A second call replaces the first's handler. `others`: libraries' loggers to write there too.
 
     The filter rewrites each record in place, so what handlers added later see is redacted too; Dagster adds its own for
     the time of a step, and keeps in its event log what comes through it.
@@ -28,6 +28,9 @@ def start_logging(settings: Settings, level: int = logging.INFO) -> None:
     root.handlers = [handler, *(other for other in root.handlers if other.name != ROOT)]
     if root.level == logging.NOTSET:
         root.setLevel(level)
+    for name in others:
+        logging.getLogger(name).handlers = [handler]
+        logging.getLogger(name).propagate = False
 
 
 def _secrets(settings: Settings) -> Iterator[str]:
@@ -37,6 +40,8 @@ def _secrets(settings: Settings) -> Iterator[str]:
         password = psycopg2_url(settings.general.dagster_database_url.get_secret_value()).password
         if password:
             yield str(password)
+    if settings.general.crm_pipeline_api_token is not None:
+        yield settings.general.crm_pipeline_api_token.get_secret_value()
     for crm in settings.crms.values():
         for _, value in crm.credentials:
             if isinstance(value, SecretStr):

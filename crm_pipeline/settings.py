@@ -29,6 +29,7 @@ BATCHES_PER_RUN = 20
 LONGEST_BATCH_SECONDS = 20
 LARGEST_BATCH = 500
 RUN_SECONDS = 240
+SHORTEST_TOKEN = 16
 
 
 def _default_data_dir() -> Path:
@@ -72,6 +73,15 @@ def _database_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _api_token(secret: SecretStr) -> SecretStr:
+    token = secret.get_secret_value()
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError(f"must have at least {SHORTEST_TOKEN} characters; `openssl rand -hex 32` makes a good one")
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("must be made of letters, digits and punctuation, without blanks: it is sent in a header")
+    return secret
+
+
 class GeneralSettings(BaseSettings):
     """What all CRMs share."""
 
@@ -97,6 +107,11 @@ class GeneralSettings(BaseSettings):
     crm_pipeline_keep_attempts_days: int = Field(
         180, ge=1, le=3650, description="Days for which rows of crm_attempts are kept."
     )
+    crm_pipeline_api_token: Annotated[SecretStr, AfterValidator(_api_token)] | None = Field(
+        None, description="What callers of the HTTP API must send. Unset: it serves this machine alone, in a trial."
+    )
+    crm_pipeline_api_host: str = Field("127.0.0.1", description="Address that the HTTP API listens on.")
+    crm_pipeline_api_port: int = Field(8000, ge=1, le=65535, description="Port of the HTTP API.")
 
     @field_validator("crm_pipeline_data_dir")
     @classmethod

@@ -25,12 +25,15 @@ from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline.settings import CrmSettings, Settings
 
 
-def open_database(settings: Settings) -> Database:
-    """The database of DATABASE_URL, or the embedded one, started if need be. Raises DatabaseUnreachable."""
+def open_database(settings: Settings, connections: int = 4) -> Database:
+    """The database of DATABASE_URL, or the embedded one, started if need be. Raises DatabaseUnreachable.
+
+    So many `connections` are kept open once they were needed.
+    """
     url = settings.database_url
     if url is None:
         url = EmbeddedPostgres(settings.general.crm_pipeline_data_dir).start().url()
-    database = Database(url, settings.general.crm_pipeline_schema)
+    database = Database(url, settings.general.crm_pipeline_schema, connections)
     database.ping()
     return database
 
@@ -41,11 +44,13 @@ class Pipeline:
 
     settings: Settings
     crm: CrmSettings
+    shared: Database | None = None
+    """A database that others use as well, and its owner closes."""
 
     @cached_property
     def database(self) -> Database:
         """Connected; raises DatabaseUnreachable."""
-        return open_database(self.settings)
+        return self.shared or open_database(self.settings)
 
     @cached_property
     def queue(self) -> Queue:
@@ -114,7 +119,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Close connections."""
-        if "database" in self.__dict__:
+        if "database" in self.__dict__ and self.shared is None:
             self.database.dispose()
         if "_connected" in self.__dict__:
             self._connected.close()
@@ -148,6 +153,11 @@ def oldest_day(settings: Settings) -> date | None:
         return None
     finally:
         database.dispose()
+
+
+def pipelines(settings: Settings, database: Database) -> dict[str, Pipeline]:
+    """The pipelines of all CRMs, by name, over one database. They need no key; closing them leaves it open."""
+    return {name: Pipeline(settings, crm, database) for name, crm in settings.crms.items()}
 
 
 def connect(settings: Settings, crm: str) -> Pipeline:

@@ -40,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         Path(os.environ[SERVER_FOLDER]).chmod(0o755)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups first: one worker runs the tests of a group, one after the other, the others have all the rest meanwhile.
+
+    The groups are the tests that wait for Dagster's processes, so that nothing long is left at the end and no more of
+    Dagster's run at one time than there are groups.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 def _work_in_memory() -> None:
     """Temporary folders in memory, where there is room: a database of its own per test is a thousand files on a disk.
 

@@ -56,6 +56,9 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
         "crm_pipeline_allow_sandbox": False,
         "crm_pipeline_keep_runs_days": 30,
         "crm_pipeline_keep_attempts_days": 180,
+        "crm_pipeline_api_token": None,
+        "crm_pipeline_api_host": "127.0.0.1",
+        "crm_pipeline_api_port": 8000,
     }
     for crm in settings.crms.values():
         assert crm.sync.model_dump() == {
@@ -208,6 +211,8 @@ def test_the_file_is_dot_env_of_the_checkout_or_of_the_current_folder_unless_ano
 WRONG = {
     "DATABASE_URL": ["mysql://h/db", "nonsense", "postgresql://host", "postgresql://h:port/db", "sqlite:///x.db"],
     "CRM_PIPELINE_ALLOW_SANDBOX": ["perhaps"],
+    "CRM_PIPELINE_API_TOKEN": ["0123456789abcde", "0123456789 abcdef", "0123456789abcdéf", "0123456789abcdef\x7f"],
+    "CRM_PIPELINE_API_PORT": ["0", "65536", "http"],
     "BREVO_API_KEY": [f"{KEY}\n{KEY}", f"{KEY}\t", f"{KEY}…", f"\x7f{KEY}"],
     "BREVO_LIST_ID": ["abc", "0", "-1", "1.5", "12,13"],
     "BREVO_API_ALLOW_HTTP": ["perhaps"],

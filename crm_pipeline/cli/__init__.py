@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from crm_pipeline.cli import contacts, crm, database, dev, ledger, sandbox, sync, up
+from crm_pipeline.cli import api, contacts, crm, database, dev, ledger, sandbox, sync, up
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import PipelineError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("dev")(dev.dev)
 app.command("up")(up.up)
+app.command("api")(api.api)
 app.command("sandbox")(sandbox.sandbox)
 app.command("sync")(sync.sync)
 app.add_typer(contacts.app, name="contacts")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
+from crm_pipeline.cli import csv_files
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.counts import depth, pairs
 from crm_pipeline.logs import start_logging
@@ -17,6 +18,8 @@ from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 
 app = typer.Typer(help="Contacts: add, select for a CRM, and ask what became of them.", no_args_is_help=True)
+app.command("import")(csv_files.import_)
+app.command("export")(csv_files.export)
 console = Console()
 Names = Annotated[list[str], typer.Argument(help="E-mail addresses (any case) or ids.")]
 

@@ -12,14 +12,17 @@ from dotenv import dotenv_values
 
 from crm_pipeline.cli.processes import Processes, check_free, the_only_one
 from crm_pipeline.cli.stack import (
+    ApiPort,
     Port,
     answers,
     console,
     ended_together,
     program,
     show,
+    start_api,
     start_dagster,
     stopped_by_signal,
+    wait_for_api,
 )
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.database.embedded import DAGSTER, EmbeddedPostgres
@@ -29,6 +32,7 @@ from crm_pipeline.settings import ENV_FILE_VARIABLE, Settings, env_file
 from crm_pipeline.wiring import Pipeline, open_database
 
 KEY = "sandbox-key"
+HOST = "127.0.0.1"
 ENV_FILE = "dev.env"
 DEMO_CONTACTS = tuple(f"test-dual-status-{number}@example.com" for number in range(1, 6))
 
@@ -40,6 +44,7 @@ def dev(
         str,
         typer.Option(help="The key that the sandbox accepts. Any other than the default shows what a wrong key does."),
     ] = KEY,
+    api_port: ApiPort = None,
 ) -> None:
     """Try it on this machine: embedded PostgreSQL, sandbox, Dagster, five demo contacts. Ctrl-C stops it all.
 
@@ -52,9 +57,11 @@ def dev(
         console.print(f"Ignored in this trial: {', '.join(ignored)}. `make up` uses them.", style="yellow")
     settings = Settings.load()
     folder = settings.general.crm_pipeline_data_dir
+    api_port = api_port or settings.general.crm_pipeline_api_port
     with the_only_one(folder), stopped_by_signal() as stop:
         check_free(port, "--port")
         check_free(sandbox_port, "--sandbox-port")
+        check_free(api_port, "--api-port")
         with console.status("Starting PostgreSQL ..."):
             postgres = EmbeddedPostgres(folder).start()
         try:
@@ -62,8 +69,10 @@ def dev(
                 pipelines = [Pipeline(settings, crm) for crm in settings.crms.values()]
                 _prepare_database(settings, pipelines)
                 _start_sandbox(processes, folder, sandbox_port, sandbox_api_key)
+                start_api(processes, folder, HOST, api_port)
                 start_dagster(processes, folder, address(postgres.url(DAGSTER)), port, stop)
-                addresses = {"Dagster": f"http://127.0.0.1:{port}", "Sandbox": sandbox_url}
+                api = wait_for_api(processes, HOST, api_port, stop)
+                addresses = {"Dagster": f"http://127.0.0.1:{port}", "Sandbox": sandbox_url, "API": api}
                 if stop.is_set():
                     return
                 show(settings, where(postgres.url()), addresses, folder)

@@ -107,12 +107,12 @@ def the_only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def check_free(port: int, option: str) -> None:
-    """Raise UsageError when the port on 127.0.0.1 is taken. `option`: how another one is named."""
-    with socket.socket() as probe:
+def check_free(port: int, option: str, host: str = "127.0.0.1") -> None:
+    """Raise UsageError when the port of this machine's address is taken. `option`: how another one is named."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise UsageError(f"Port {port} cannot be used: {error.strerror}. Name another with {option}.") from None
 

@@ -1,4 +1,4 @@
-"""What `dev` and `up` share: Dagster's two processes, one screen that says what runs where, and the end of them all."""
+"""What `dev` and `up` share: the processes of Dagster and the API, one screen that says what runs where, their end."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ from crm_pipeline.settings import ENV_FILE_VARIABLE, PROJECT_ROOT, Settings, env
 READY_SECONDS = 90.0
 console = Console()
 Port = Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1.", min=1, max=65535)]
+ApiPort = Annotated[
+    int | None, typer.Option(help="Port of the HTTP API. Unset: CRM_PIPELINE_API_PORT, or 8000.", min=1, max=65535)
+]
 
 
 def program(name: str) -> str:
@@ -40,12 +43,7 @@ def start_dagster(processes: Processes, folder: Path, dagster_database: str, por
     home = folder / "dagster"
     home.mkdir(exist_ok=True)
     shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
-    environment = os.environ | {
-        "DAGSTER_HOME": str(home),
-        "DAGSTER_DATABASE_URL": dagster_database,
-        "CRM_PIPELINE_DATA_DIR": str(folder),  # the settings' files by their full names: these processes run elsewhere
-        ENV_FILE_VARIABLE: str(Path(file).resolve()) if (file := env_file()) else "",
-    }
+    environment = _environment(folder) | {"DAGSTER_HOME": str(home), "DAGSTER_DATABASE_URL": dagster_database}
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
     webserver = [program("dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
     with console.status("Starting Dagster ..."):
@@ -56,6 +54,28 @@ def start_dagster(processes: Processes, folder: Path, dagster_database: str, por
         if stop.is_set():
             return
         processes.start("dagster-daemon", [program("dagster-daemon"), "run", *workspace], environment, home)
+
+
+def start_api(processes: Processes, folder: Path, host: str, port: int) -> None:
+    """Start the HTTP API; it begins to answer while Dagster starts."""
+    command = [program("crm-pipeline"), "api", "--host", host, "--port", str(port)]
+    processes.start("api", command, _environment(folder), folder)
+
+
+def wait_for_api(processes: Processes, host: str, port: int, stop: threading.Event) -> str:
+    """Wait until the API answers; returns its address, as this machine reaches it."""
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    local = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    processes.wait_until(lambda: stop.is_set() or answers(f"{local}/health"), "the API", READY_SECONDS)
+    return url
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """This process's, with the settings' files by their full names: the others run elsewhere."""
+    return os.environ | {
+        "CRM_PIPELINE_DATA_DIR": str(folder),
+        ENV_FILE_VARIABLE: str(Path(file).resolve()) if (file := env_file()) else "",
+    }
 
 
 def answers(url: str) -> bool:

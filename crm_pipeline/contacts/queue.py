@@ -71,12 +71,19 @@ class Queue:
 
     def select(self, ids: Sequence[UUID], which: Which | None = None) -> int:
         """any -> Selected/Queued; of a choice, what still is in it. Returns how many contacts there were."""
-        select = self.statements.choosing(which)("select")
-        return len(self.database.run(lambda connection: connection.execute(select, {"ids": _texts(ids)}).all()))
+        return self.database.run(lambda connection: self.select_within(connection, ids, which))
+
+    def select_within(self, connection: Connection, ids: Sequence[UUID], which: Which | None = None) -> int:
+        """The same within a transaction that has more to do."""
+        return connection.execute(self.statements.choosing(which)("select"), {"ids": _texts(ids)}).rowcount
 
     def unselect(self, ids: Sequence[UUID]) -> int:
         """any -> New/NULL. Returns how many contacts there were."""
-        return len(self.database.run(lambda connection: self._ids(connection, "unselect", ids=_texts(ids))))
+        return self.database.run(lambda connection: self.unselect_within(connection, ids))
+
+    def unselect_within(self, connection: Connection, ids: Sequence[UUID]) -> int:
+        """The same within a transaction that has more to do."""
+        return connection.execute(self.statements("unselect"), {"crm": self.crm, "ids": _texts(ids)}).rowcount
 
     def heal(self, ids: Sequence[UUID]) -> int:
         """A pair that no event makes, of a contact that somebody wants -> Selected/Queued. Returns how many."""

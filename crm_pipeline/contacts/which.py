@@ -15,6 +15,8 @@ class Which(StrEnum):
     """What the sync would push, now or later."""
     GIVEN_UP = "given_up"
     """Error at rest."""
+    FAILED = "failed"
+    """The last push failed: given up, or waiting for the retry."""
     COMPLETE = "complete"
     """Complete at rest."""
     EVERYONE = "everyone"
@@ -26,6 +28,7 @@ class Which(StrEnum):
 _MEANINGS = {
     Which.WANTED: (Meaning.DUE, Meaning.WISH, Meaning.WAITING),
     Which.GIVEN_UP: (Meaning.GIVEN_UP,),
+    Which.FAILED: (Meaning.WAITING, Meaning.GIVEN_UP),
     Which.COMPLETE: (Meaning.SYNCED,),
     Which.EVERYONE: tuple(meaning for meaning in Meaning if meaning is not Meaning.HELD),
 }

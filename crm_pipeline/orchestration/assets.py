@@ -38,6 +38,7 @@ def crm_asset(spec: CrmSpec) -> AssetSpec:
         deps=[CONTACTS],
         group_name=GROUP,
         owners=OWNERS,
+        kinds={spec.name},
         description=(
             f"The contacts in {spec.title}, as `{spec.name}_sync` pushed them. Each run adds a point to the plots: "
             "contacts by outcome, their pace, the time that the CRM took, and what was left to do. "

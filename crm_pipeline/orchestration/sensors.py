@@ -21,10 +21,10 @@ from dagster import (
     run_status_sensor,
 )
 
+from crm_pipeline.contacts.counts import run_summary
 from crm_pipeline.errors import PipelineError
 from crm_pipeline.orchestration.runs import Runs, unfinished
 from crm_pipeline.orchestration.schedules import reason_to_skip
-from crm_pipeline.orchestration.sync import CONTACTS_TAG
 from crm_pipeline.settings import CrmSettings
 from crm_pipeline.wiring import Pipeline
 
@@ -137,7 +137,7 @@ def _reason_to_wait(instance: DagsterInstance, pipeline: Pipeline, job: str, sen
     if not pipeline.queue.due_now():
         memory.in_vain = 0
         return "Nothing is due"
-    return _wait_after_runs_in_vain(instance, job, sensor, memory)
+    return _wait_after_runs_in_vain(instance, pipeline, job, sensor, memory)
 
 
 def _end_dead_runs(instance: DagsterInstance, runs: Runs, memory: Memory) -> None:
@@ -154,15 +154,16 @@ def _end_dead_runs(instance: DagsterInstance, runs: Runs, memory: Memory) -> Non
     memory.silent = silent
 
 
-def _wait_after_runs_in_vain(instance: DagsterInstance, job: str, sensor: str, memory: Memory) -> str | None:
+def _wait_after_runs_in_vain(
+    instance: DagsterInstance, pipeline: Pipeline, job: str, sensor: str, memory: Memory
+) -> str | None:
     """Something is due, yet runs claim nothing: whatever the cause, do not launch one every 15 s."""
     last = next(iter(instance.get_run_records(RunsFilter(job_name=job, tags={SENSOR_TAG: sensor}), limit=1)), None)
     if last is None or last.end_time is None:
         return None
     if last.dagster_run.run_id != memory.judged:
         memory.judged = last.dagster_run.run_id
-        in_vain = last.dagster_run.tags.get(CONTACTS_TAG, "0") == "0"
-        memory.in_vain = memory.in_vain + 1 if in_vain else 0
+        memory.in_vain = 0 if _claimed(pipeline, last.dagster_run.run_id) else memory.in_vain + 1
     if not memory.in_vain:
         return None
     wait = min(RETRY_SENSOR_SECONDS * 2**memory.in_vain, LONGEST_WAIT_SECONDS)
@@ -170,3 +171,8 @@ def _wait_after_runs_in_vain(instance: DagsterInstance, job: str, sensor: str, m
     if left <= 0:
         return None
     return f"Waiting {left:.0f} s more: the last {memory.in_vain} runs claimed nothing, although something is due"
+
+
+def _claimed(pipeline: Pipeline, run_id: str) -> bool:
+    """Did the run claim anything? The database knows it of one that was killed too."""
+    return pipeline.queue.holds_lease(run_id) or bool(run_summary(pipeline.queue, run_id).attempts)

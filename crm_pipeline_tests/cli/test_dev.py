@@ -33,22 +33,26 @@ SELECT_FOUR = """
                     'test-dual-status-4@example.com','test-dual-status-5@example.com')
 """
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("dev")]
 
 
 class Dev:
     """A running `crm-pipeline dev`."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[str], port: int, sandbox_port: int) -> None:
+    def __init__(
+        self, folder: Path, process: subprocess.Popen[str], port: int, sandbox_port: int, api_port: int, screen: Path
+    ) -> None:
         self.folder = folder
+        self.screen = screen
         self.process = process
         self.ui = f"http://127.0.0.1:{port}"
         self.sandbox = f"http://127.0.0.1:{sandbox_port}"
+        self.api = f"http://127.0.0.1:{api_port}"
 
     @property
     def said(self) -> str:
         """What stands on its screen."""
-        return (self.folder / "screen").read_text()
+        return self.screen.read_text()
 
     def all_complete(self) -> bool:
         """Are the five demo contacts synced?"""
@@ -57,6 +61,12 @@ class Dev:
         database.dispose()
         return [(row[0], *row[1:4], row.retry_count) for row in rows if row.brevo_contact_id == row.email] == COMPLETE
 
+    def select_four(self) -> None:
+        """A person wants four of them pushed again, by SQL."""
+        database = Database(EmbeddedPostgres(self.folder).start().url())
+        sql(database, SELECT_FOUR)
+        database.dispose()
+
     def pushes(self) -> int:
         """How many pushes the sandbox received since its start."""
         (account,) = requests.get(f"{self.sandbox}/contacts.json", timeout=5).json()["accounts"]
@@ -64,18 +74,22 @@ class Dev:
 
 
 @contextmanager
-def dev(folder: Path, ports: tuple[int, int] | None = None, **environment: str) -> Iterator[Dev]:
-    """Start it, wait for its screen, and end it with Ctrl-C."""
+def dev(
+    folder: Path, ports: tuple[int, int] | None = None, screen: str = "screen", **environment: str
+) -> Iterator[Dev]:
+    """Start it, wait for what its `screen`, a file of the folder, is to show, and end it with Ctrl-C."""
     port, sandbox_port = ports or free_ports(2)
+    (api_port,) = free_ports(1)
     own = {"CRM_PIPELINE_DATA_DIR": str(folder), "CRM_PIPELINE_ENV_FILE": "", "COLUMNS": "200"}
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
     folder.mkdir(exist_ok=True)
-    command = [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}", f"--sandbox-port={sandbox_port}"]
-    with (folder / "screen").open("w") as screen:
+    options = [f"--port={port}", f"--sandbox-port={sandbox_port}", f"--api-port={api_port}"]
+    command = [Path(sys.executable).parent / "crm-pipeline", "dev", *options]
+    with (folder / screen).open("w") as shown:
         process = subprocess.Popen(
-            command, env=kept | own | environment, stdout=screen, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+            command, env=kept | own | environment, stdout=shown, stderr=subprocess.STDOUT, text=True, cwd=ROOT
         )
-    running = Dev(folder, process, port, sandbox_port)
+    running = Dev(folder, process, port, sandbox_port, api_port, folder / screen)
     try:
         wait_for(lambda: "Ctrl-C stops it all" in running.said or process.poll() is not None, 120)
         yield running
@@ -116,11 +130,9 @@ def test_everything_starts_demo_contacts_are_synced_people_see_it_and_ctrl_c_end
     with dev(tmp_path / "data", BREVO_LIST_ID="30", **ignored) as running:
         assert "Ignored in this trial: DATABASE_URL, BREVO_API_KEY." in running.said
         assert "s3cret" not in running.said
-        wait_for(running.all_complete, 60)
-        database = Database(EmbeddedPostgres(running.folder).start().url())
-        sql(database, SELECT_FOUR)
-        database.dispose()
-        wait_for(lambda: running.pushes() == 9 and running.all_complete(), 60)
+        wait_for(running.all_complete, every=1)
+        running.select_four()
+        wait_for(lambda: running.pushes() == 9 and running.all_complete(), every=1)
 
         page.goto(running.sandbox)
         for number in range(1, 6):
@@ -136,29 +148,37 @@ def test_everything_starts_demo_contacts_are_synced_people_see_it_and_ctrl_c_end
         expect(page.get_by_text("contacts").first).to_be_visible(timeout=30_000)
     assert running.process.returncode == 0
     assert processes_of(running.folder) == []
-    with dev(tmp_path / "data") as again:
-        assert again.all_complete(), "the same data are found"
-        assert again.pushes() == 0, "nothing is pushed anew"
 
 
-def test_a_start_after_kill_9_ends_what_was_left_behind_takes_its_ports_and_syncs_everything(tmp_path: Path) -> None:
+def test_a_start_after_kill_9_ends_what_was_left_behind_takes_its_ports_finds_the_data_and_syncs(
+    tmp_path: Path,
+) -> None:
     port, sandbox_port = free_ports(2)
     with dev(tmp_path / "data", (port, sandbox_port)) as killed:
+        wait_for(killed.all_complete, every=1)
         killed.process.kill()
         killed.process.wait()
     assert processes_of(killed.folder) != []
     with dev(tmp_path / "data", (port, sandbox_port)) as running:
         assert "that an earlier start had left behind" in running.said
-        wait_for(running.all_complete, 60)
+        assert running.all_complete(), "the same data are found"
+        assert running.pushes() == 0, "nothing is pushed anew"
+        running.select_four()
+        wait_for(lambda: running.pushes() == 4 and running.all_complete(), every=1)
     assert processes_of(running.folder) == []
 
 
 def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
-    port, sandbox_port = free_ports(2)
+    port, sandbox_port, api_port = free_ports(3)
     folder = tmp_path / "data"
     process = subprocess.Popen(
         [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}", f"--sandbox-port={sandbox_port}"],
-        env={"PATH": os.environ["PATH"], "CRM_PIPELINE_DATA_DIR": str(folder), "CRM_PIPELINE_ENV_FILE": ""},
+        env={
+            "PATH": os.environ["PATH"],
+            "CRM_PIPELINE_DATA_DIR": str(folder),
+            "CRM_PIPELINE_ENV_FILE": "",
+            "CRM_PIPELINE_API_PORT": str(api_port),
+        },
         stdout=subprocess.DEVNULL,
     )
     wait_for(lambda: (folder / "logs" / "dagster-webserver.log").exists(), 60)
@@ -168,32 +188,46 @@ def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
     assert processes_of(folder) == []
 
 
-def test_the_account_of_a_real_env_file_is_ignored_and_the_other_terminal_finds_the_trials_data(tmp_path: Path) -> None:
-    file = tmp_path / "real.env"
+@pytest.fixture(scope="module")
+def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """Started by somebody who has a real account in `.env`."""
+    folder = tmp_path_factory.mktemp("trial")
+    file = folder / "real.env"
     file.write_text("BREVO_LIST_ID=123\nBREVO_API_KEY=a-real-key\nBREVO_SYNC_SCHEDULER_BATCH_SIZE=20\n")
-    folder = tmp_path / "data"
-    with dev(folder, CRM_PIPELINE_ENV_FILE=str(file)) as running:
-        assert "BREVO_LIST_ID" in running.said
-        wait_for(running.all_complete, 60)
-        written = (folder / "dev.env").read_text()
-    assert f"CRM_PIPELINE_DATA_DIR={folder}" in written
+    with dev(folder / "data", CRM_PIPELINE_ENV_FILE=str(file)) as running:
+        yield running
+
+
+def test_the_account_of_a_real_env_file_is_ignored_and_the_other_terminal_finds_the_trials_data(trial: Dev) -> None:
+    assert "BREVO_LIST_ID" in trial.said
+    wait_for(trial.all_complete, every=1)
+    written = (trial.folder / "dev.env").read_text()
+    assert f"CRM_PIPELINE_DATA_DIR={trial.folder}" in written
     assert "BREVO_SYNC_SCHEDULER_BATCH_SIZE=20" in written
     assert "a-real-key" not in written
 
 
-def test_a_second_start_beside_the_first_says_that_it_is_running_already(tmp_path: Path) -> None:
-    with dev(tmp_path / "data") as first, dev(tmp_path / "data") as second:
-        assert second.process.wait(30) == 2
-        assert f"It is running already (process {first.process.pid})" in second.said
+def test_the_api_runs_beside_it_on_this_machine_and_asks_for_no_token(trial: Dev) -> None:
+    assert f"API            {trial.api}" in trial.said
+    assert requests.get(f"{trial.api}/ready", timeout=10).json() == {"status": "ok"}
+    assert requests.get(f"{trial.api}/api/v3/crm/brevo/check", timeout=30).json()["sandbox"]
 
 
-def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path) -> None:
+def test_a_second_start_beside_the_first_says_that_it_is_running_already(trial: Dev) -> None:
+    with dev(trial.folder, screen="second screen") as second:
+        assert second.process.wait(60) == 2
+        assert f"It is running already (process {trial.process.pid})" in second.said
+    assert trial.process.poll() is None
+
+
+@pytest.mark.parametrize("option", ["--port", "--sandbox-port", "--api-port"])
+def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path, option: str) -> None:
+    ports = dict(zip(("--port", "--sandbox-port", "--api-port"), free_ports(3), strict=True))
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", ports[option]))
         taken.listen()
-        port = taken.getsockname()[1]
         ended = subprocess.run(
-            [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}"],
+            [Path(sys.executable).parent / "crm-pipeline", "dev", *(f"{name}={port}" for name, port in ports.items())],
             env={
                 "PATH": os.environ["PATH"],
                 "CRM_PIPELINE_DATA_DIR": str(tmp_path / "data"),
@@ -204,5 +238,6 @@ def test_a_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path
             timeout=60,
         )
     assert ended.returncode == 2
-    assert f"Port {port} cannot be used" in ended.stderr
+    assert f"Port {ports[option]} cannot be used" in ended.stderr
+    assert f"Name another with {option}." in ended.stderr
     assert not (tmp_path / "data" / "postgres").exists()

@@ -18,6 +18,7 @@ AT_REST = {meaning for meaning in Meaning if meaning is not Meaning.HELD}
 CHOSEN = {
     Which.WANTED: {Meaning.DUE, Meaning.WISH, Meaning.WAITING},
     Which.GIVEN_UP: {Meaning.GIVEN_UP},
+    Which.FAILED: {Meaning.GIVEN_UP, Meaning.WAITING},
     Which.COMPLETE: {Meaning.SYNCED},
     Which.EVERYONE: AT_REST,
     Which.NAMED: set(Meaning),

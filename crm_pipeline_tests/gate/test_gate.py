@@ -15,6 +15,7 @@ from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE, Gate
 from crm_pipeline.gate.pacer import Pacer
 from crm_pipeline.model import WELL, CheckResult, News, NewsKind
 from crm_pipeline_tests.contacts.races import holding, until_waiting
+from crm_pipeline_tests.gate.virtual import VirtualTime
 from crm_pipeline_tests.support.contacts import sql
 
 DOWN = News(NewsKind.UNAVAILABLE, "Brevo answers 500")
@@ -28,12 +29,11 @@ def gate(database: Database) -> Gate:
     return gate
 
 
-def test_slots_are_spaced_by_the_rate_over_all_processes(gate: Gate, database: Database) -> None:
-    other = Gate(database, "brevo", identity="key-1", rate_per_second=100)
-    now = time.monotonic()
-    slots = sorted(now + delay for one in (gate, other, gate) for delay in one.reserve(5).delays)
-    assert len(slots) == 15
-    assert slots[-1] - slots[0] == pytest.approx(0.14, abs=0.05)
+def test_slots_are_spaced_by_the_rate_over_all_processes(clock: VirtualTime) -> None:
+    one, other = (Gate(clock.database, "brevo", identity="key-1", rate_per_second=100) for _ in range(2))
+    one.begin()
+    slots = sorted(delay for gate in (one, other, one) for delay in gate.reserve(5).delays)
+    assert slots == pytest.approx([number / 100 for number in range(15)])
 
 
 def test_processes_that_wait_for_the_row_together_get_different_slots(gate: Gate, database: Database) -> None:
@@ -60,26 +60,21 @@ def test_a_clock_that_stepped_back_leaves_no_pause_longer_than_an_hour(gate: Gat
     assert row.left <= timedelta(hours=1)
 
 
-def test_no_window_of_a_second_holds_more_requests_than_the_rate(gate: Gate) -> None:
+def test_no_window_of_a_second_holds_more_requests_than_the_rate(clock: VirtualTime) -> None:
+    gate = Gate(clock.database, "brevo", identity="key-1", rate_per_second=40)
+    gate.begin()
+    pacer = Pacer(gate, 60, clock, clock)
     sent: list[float] = []
-    stop = threading.Event()
-    pacer = Pacer(gate, 60, stop)
 
     def work() -> None:
         for _ in range(6):
-            assert pacer.wait(time.monotonic() + 30) is None
-            sent.append(time.monotonic())
+            assert pacer.wait(clock.now + 30) is None
+            sent.append(clock.now)
 
-    gate.rate_per_second = 40
-    gate.begin()
-    threads = [threading.Thread(target=work) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    clock.run(*[work] * 10)
     sent.sort()
     assert len(sent) == 60
-    assert max(sum(1 for other in sent if 0 <= other - one < 1) for one in sent) <= 43, "40, and some ms of jitter"
+    assert max(sum(1 for other in sent if 0 <= other - one < 0.999) for one in sent) == 40
 
 
 def test_a_lost_gate_row_never_means_no_limit(gate: Gate, database: Database) -> None:
@@ -103,11 +98,17 @@ def test_no_pause_lasts_longer_than_an_hour(gate: Gate) -> None:
     assert gate.state().paused_seconds <= 3600
 
 
-def test_a_pause_is_waited_out_and_then_sending_goes_on(gate: Gate) -> None:
+def test_a_pause_is_waited_out_and_then_sending_goes_on(clock: VirtualTime) -> None:
+    gate = Gate(clock.database, "brevo", identity="key-1", rate_per_second=100)
+    gate.begin()
     gate.tell(News(NewsKind.THROTTLED, "quota used up", 0.6))
-    started = time.monotonic()
-    assert Pacer(gate, 1, threading.Event()).wait(started + 30) is None
-    assert 0.5 < time.monotonic() - started < 1.5
+    began, paced = clock.now, []
+
+    def work() -> None:
+        paced.append((Pacer(gate, 1, clock, clock).wait(began + 30), clock.now - began))
+
+    clock.run(work)
+    assert paced == [(None, pytest.approx(0.6, abs=0.01))]
 
 
 def test_a_long_pause_ends_the_batch(gate: Gate) -> None:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 T = TypeVar("T")
 
 
-def wait_for(what: Callable[[], T], seconds: float = 30.0, every: float = 0.1) -> T:
-    """The first true value of `what()`; fails after `seconds`."""
+def wait_for(what: Callable[[], T], seconds: float = 120.0, every: float = 0.3) -> T:
+    """The first true value of `what()`; fails after `seconds`. What costs others time is asked seldom: they need it."""
     end = time.monotonic() + seconds
     while True:
         value = what()
@@ -56,7 +56,7 @@ class Dagster:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """`data` of a GraphQL answer."""
-        answer = requests.post(self.url, json={"query": query, "variables": variables}, timeout=20).json()
+        answer = requests.post(self.url, json={"query": query, "variables": variables}, timeout=60).json()
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -212,9 +212,9 @@ def running_dagster(home: Path, environment: Mapping[str, str]) -> Iterator[Dags
 
     try:
         start("webserver", "dagster-webserver", "-h", "127.0.0.1", "-p", str(port))
-        wait_for(lambda: _answers(port), 60)
+        wait_for(lambda: _answers(port))
         dagster = Dagster(port, home, start)
-        wait_for(dagster.location, 60)
+        wait_for(dagster.location)
         yield dagster
     finally:
         for process in processes:
@@ -229,13 +229,8 @@ def _answers(port: int) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group, as `crm-pipeline` does: its workers would go on."""
-    if process.returncode is not None:  # killed and waited for: its number may be another's by now
-        return
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
+    """Kill the whole group: its workers would go on. A polite end is for the tests of `crm-pipeline dev` to see."""
+    if process.returncode is None:  # killed and waited for: its number may be another's by now
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 

@@ -193,10 +193,11 @@ def days_of(dagster: Dagster, backfill_id: str, number: int) -> dict[str, str]:
         }
         return own if len(own) == number else {}
 
-    return wait_for(ended, 120, 0.5)
+    return wait_for(ended)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.xdist_group("at once")
 def test_three_days_from_the_partitions_page_of_which_one_fails_and_is_run_again(
     database: Database, account: Account, dagster: Dagster
 ) -> None:

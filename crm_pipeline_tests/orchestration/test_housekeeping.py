@@ -190,6 +190,8 @@ def test_it_runs_daily_by_default_for_the_days_of_the_settings(
     assert schedule.cron_schedule == "23 3 * * *"
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("live")
 def test_as_people_run_it_old_runs_of_this_code_location_go_and_those_of_others_stay(
     dagster: Dagster, dagster_database: str
 ) -> None:

@@ -22,7 +22,7 @@ from crm_pipeline_tests.conftest import BREVO
 from crm_pipeline_tests.orchestration.live import Dagster, wait_for
 from crm_pipeline_tests.support.contacts import insert_many, pairs, sql
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("killed")]
 BATCH = 10
 ALL = [f"person-{number}" for number in range(1, BATCH + 1)]
 FIRST = ALL[0]
@@ -45,7 +45,7 @@ def wait_for_a_waiter(database: Database, name: str, folder: str = "transitions"
     """Return when the statement of this file waits for a lock."""
     first_line = Statements(BREVO).sql(name, folder).splitlines()[0]
     waiters = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND starts_with(query, :first_line)"
-    wait_for(lambda: sql(database, waiters, first_line=first_line), 60, 0.02)
+    wait_for(lambda: sql(database, waiters, first_line=first_line), every=0.02)
 
 
 def held_claim(database: Database, domain: str) -> AbstractContextManager[None]:
@@ -67,7 +67,7 @@ def after_the_claim_before_the_first_request(database: Database, account: Accoun
         wait_for_a_waiter(database, "claim")
         gate = holding(database, "SELECT FROM crm_gate FOR UPDATE")
         gate.__enter__()
-    wait_for(lambda: sql(database, WAITS_FOR_THE_GATE), 60, 0.02)
+    wait_for(lambda: sql(database, WAITS_FOR_THE_GATE), every=0.02)
     yield
     gate.__exit__(None, None, None)
 
@@ -75,7 +75,7 @@ def after_the_claim_before_the_first_request(database: Database, account: Accoun
 @contextmanager
 def during_the_sends(database: Database, account: Account, domain: str) -> Iterator[None]:
     with account.faults.hold(lambda address: address.endswith(domain), before_storing=True) as hold:
-        hold.wait_for(BATCH, 60)
+        hold.wait_for(BATCH, 120)
         yield
 
 
@@ -83,7 +83,7 @@ def during_the_sends(database: Database, account: Account, domain: str) -> Itera
 def after_an_answer(database: Database, account: Account, domain: str) -> Iterator[None]:
     """Nine answers are journalled, the tenth request is in flight."""
     with account.faults.hold(lambda address: address == f"{FIRST}@{domain}"):
-        wait_for(lambda: len(journalled(database, domain)) == BATCH - 1, 60)
+        wait_for(lambda: len(journalled(database, domain)) == BATCH - 1)
         yield
 
 
@@ -97,7 +97,7 @@ def during_the_journals_insert(database: Database, account: Account, domain: str
 @contextmanager
 def during_the_write_back(database: Database, account: Account, domain: str) -> Iterator[None]:
     with account.faults.hold(lambda address: address == f"{FIRST}@{domain}") as hold:
-        attempts = wait_for(lambda: len(rows := journalled(database, domain)) == BATCH - 1 and rows, 60)
+        attempts = wait_for(lambda: len(rows := journalled(database, domain)) == BATCH - 1 and rows)
         ids = [row.id for row in attempts]
         with holding(database, "SELECT FROM crm_attempts WHERE id = ANY(:ids) FOR UPDATE", ids=ids):
             hold.release()
@@ -109,7 +109,7 @@ def during_the_write_back(database: Database, account: Account, domain: str) -> 
 def after_the_write_back(database: Database, account: Account, domain: str) -> Iterator[None]:
     """The first batch is written back, the requests of the second are in flight."""
     with account.faults.hold(lambda address: address.endswith("second.example.com")) as hold:
-        hold.wait_for(1, 60)
+        hold.wait_for(1, 120)
         yield
 
 
@@ -152,11 +152,11 @@ def test_a_run_killed_at_any_moment_loses_nothing_and_repeats_only_what_was_in_f
         run_id = dagster.launch("brevo_sync")
         with moment(database, account, domain):
             dagster.run_process(run_id).send_signal(signal.SIGKILL)
-            wait_for(lambda run_id=run_id: dagster.run(run_id)["status"] == "FAILURE", 30)  # type: ignore[misc]
+            wait_for(lambda run_id=run_id: dagster.run(run_id)["status"] == "FAILURE")  # type: ignore[misc]
         in_flight |= {f"{name}@{domain}" for name in names}
         contacts += BATCH
     dagster.start_sensor("brevo_retry_sensor")
-    wait_for(lambda: pairs(database) == {"Complete/Complete": contacts}, 90)
+    wait_for(lambda: pairs(database) == {"Complete/Complete": contacts})
     pushes = Counter(address for _, address in account.received)
     assert {address for address, count in pushes.items() if count > 1} <= in_flight
     assert max(pushes.values()) <= 2

@@ -8,4 +8,3 @@ UPDATE contacts c
 SET {sync_status} = 'Selected', {processing_status} = 'Queued', {error} = NULL
 FROM picked
 WHERE c.id = picked.id
-RETURNING c.id

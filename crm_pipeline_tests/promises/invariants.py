@@ -78,7 +78,7 @@ class Moment:
         went_to = {self.after.journal[lease, key].external_id for lease, _ in fenced}
         if own and row.external_id is None and now.external_id in went_to:
             row = replace(row, external_id=now.external_id)  # from now on it is looked for there
-        if row.sync in ("Complete", "Error"):
+        if row.sync in ("Complete", "Error") and row.processing != "Queued":
             return now == replace(row, sync="Queued", processing="Queued")
         return now == row
 

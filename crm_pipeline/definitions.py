@@ -7,6 +7,7 @@ import logging
 from dagster import Definitions
 
 from crm_pipeline.logs import start_logging
+from crm_pipeline.orchestration.alerts import Job, alert_sensor, checks_of, jobs_of
 from crm_pipeline.orchestration.assets import CONTACTS, crm_asset
 from crm_pipeline.orchestration.backfill import backfill_job, first_day
 from crm_pipeline.orchestration.checks import asset_checks, checks_schedule
@@ -27,7 +28,13 @@ def load(settings: Settings) -> Definitions:
     start_logging(settings)
     crms = [_of_crm(settings, crm) for crm in settings.crms.values()]
     housekeeping = housekeeping_job(settings.general)
-    shared = Definitions(assets=[CONTACTS], jobs=[housekeeping], schedules=[housekeeping_schedule(housekeeping)])
+    watched = [Job("housekeeping"), *(job for name in settings.crms for job in jobs_of(name))]
+    shared = Definitions(
+        assets=[CONTACTS],
+        jobs=[housekeeping],
+        schedules=[housekeeping_schedule(housekeeping)],
+        sensors=[alert_sensor(settings, watched, [key for name in settings.crms for key in checks_of(name)])],
+    )
     return Definitions.merge(shared, *crms)
 
 

@@ -7,6 +7,7 @@ touched.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cached_property
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationErro
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import URL
 
+from crm_pipeline.alerts.urls import addressed, problem_with
 from crm_pipeline.crms.protocol import CrmSpec
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.database.engine import psycopg2_url, where
@@ -82,6 +84,30 @@ def _api_token(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _page(address: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/@?#]+[^\s@?#]*", address):
+        raise ValueError(
+            "must be an address such as https://dagster.example.com, without a user, a password or a query"
+        )
+    return address.rstrip("/")
+
+
+def _alert_urls(secret: SecretStr) -> SecretStr:
+    for number, url in enumerate(secret.get_secret_value().split(), 1):
+        if problem := problem_with(url):
+            raise ValueError(f"number {number} {problem}")
+    return secret
+
+
+def _smtp_url(secret: SecretStr) -> SecretStr:
+    url = secret.get_secret_value()
+    if not url.startswith(("mailto://", "mailtos://")):
+        raise ValueError("must begin with mailtos:// (or mailto:// for a server without encryption)")
+    if problem := problem_with(addressed(url, "someone@example.com")):
+        raise ValueError(problem)
+    return secret
+
+
 class GeneralSettings(BaseSettings):
     """What all CRMs share."""
 
@@ -112,6 +138,18 @@ class GeneralSettings(BaseSettings):
     )
     crm_pipeline_api_host: str = Field("127.0.0.1", description="Address that the HTTP API listens on.")
     crm_pipeline_api_port: int = Field(8000, ge=1, le=65535, description="Port of the HTTP API.")
+    crm_pipeline_dagster_url: Annotated[str, AfterValidator(_page)] | None = Field(
+        None, description="Where people open the Dagster UI, for links to runs, such as https://dagster.example.com."
+    )
+    crm_pipeline_alert_urls: Annotated[SecretStr, AfterValidator(_alert_urls)] | None = Field(
+        None, description="Whom to tell when something turns bad or well again: Apprise URLs, separated by blanks."
+    )
+    crm_pipeline_smtp_url: Annotated[SecretStr, AfterValidator(_smtp_url)] | None = Field(
+        None, description="The mail server for notification addresses: mailtos://user:password@host?from=address."
+    )
+    crm_pipeline_alert_digest_hour: int | None = Field(
+        None, ge=0, le=23, description="Hour of the day (UTC) at which a daily digest is sent. Unset: none."
+    )
 
     @field_validator("crm_pipeline_data_dir")
     @classmethod
@@ -149,6 +187,9 @@ class SyncSettings(BaseSettings):
     )
     refusals_error_percent: float = Field(20, ge=0, le=100, description="The same, from which it is red.")
     concurrency: int = Field(16, ge=1, le=64, description="Threads that push at once.")
+    failure_notification_email: str | None = Field(
+        None, description="Addresses, separated by commas, that are told when something turns bad or well again."
+    )
 
 
 class BackfillSettings(BaseSettings):
@@ -225,6 +266,13 @@ class Settings:
             credentials = _read(spec.settings, prefix, problems)
             if sync is not None and backfill is not None and credentials is not None:
                 crms[spec.name] = CrmSettings(spec=spec, sync=sync, credentials=credentials, backfill=backfill)
+        if general is not None and general.crm_pipeline_smtp_url is None:
+            problems += [
+                f"{name.upper()}_SYNC_FAILURE_NOTIFICATION_EMAIL needs a mail server: set CRM_PIPELINE_SMTP_URL, "
+                "such as mailtos://user:password@smtp.example.com?from=pipeline@example.com."
+                for name, crm in crms.items()
+                if crm.sync.failure_notification_email
+            ]
         if problems or general is None:
             raise SettingsError(problems)
         return cls(general, crms)

@@ -18,7 +18,11 @@ from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.support.postgres import cloned, start_server
 
-pytest_plugins = ["crm_pipeline_tests.support.browser", "crm_pipeline_tests.support.sandbox"]
+pytest_plugins = [
+    "crm_pipeline_tests.support.browser",
+    "crm_pipeline_tests.support.receivers",
+    "crm_pipeline_tests.support.sandbox",
+]
 
 SERVER_FOLDER = "CRM_TESTS_SERVER_FOLDER"
 RAM = Path("/dev/shm")

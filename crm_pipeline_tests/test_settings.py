@@ -59,6 +59,10 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
         "crm_pipeline_api_token": None,
         "crm_pipeline_api_host": "127.0.0.1",
         "crm_pipeline_api_port": 8000,
+        "crm_pipeline_dagster_url": None,
+        "crm_pipeline_alert_urls": None,
+        "crm_pipeline_smtp_url": None,
+        "crm_pipeline_alert_digest_hour": None,
     }
     for crm in settings.crms.values():
         assert crm.sync.model_dump() == {
@@ -75,6 +79,7 @@ def test_every_variable_has_its_documented_default(load: Load) -> None:
             "refusals_warn_percent": 5,
             "refusals_error_percent": 20,
             "concurrency": 16,
+            "failure_notification_email": None,
         }
     assert settings.crms["brevo"].credentials.model_dump() == {
         "api_key": None,
@@ -135,6 +140,8 @@ def test_every_variable_is_read_under_its_crms_name(load: Load) -> None:
         BREVO_SYNC_REFUSALS_WARN_PERCENT="1",
         BREVO_SYNC_REFUSALS_ERROR_PERCENT="2",
         BREVO_SYNC_CONCURRENCY="4",
+        BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL="ann@example.com",
+        CRM_PIPELINE_SMTP_URL="mailtos://u:p@smtp.example.com?from=pipeline@example.com",
     )
     brevo = settings.crm("brevo")
     assert not settings.embedded
@@ -144,7 +151,9 @@ def test_every_variable_is_read_under_its_crms_name(load: Load) -> None:
     assert settings.general.dagster_database_url is not None
     assert brevo.credentials.api_key.get_secret_value() == KEY, "without the blanks around it"
     assert (brevo.credentials.list_id, brevo.credentials.api_base_url) == (12, "http://127.0.0.1:8025/v3")
-    assert list(brevo.sync.model_dump().values()) == [15, 25, 1000, 2, 0, 0.5, False, False, 50, 30_000, 1, 2, 4]
+    assert brevo.sync.failure_notification_email == "ann@example.com"
+    numbers = [value for value in brevo.sync.model_dump().values() if not isinstance(value, str)]
+    assert numbers == [15, 25, 1000, 2, 0, 0.5, False, False, 50, 30_000, 1, 2, 4]
     assert (brevo.enabled, brevo.rate_per_second, brevo.max_contacts_per_run) == (True, 50, 1000)
     assert brevo.requests_per_hour == 30_000
 

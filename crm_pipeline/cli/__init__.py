@@ -8,7 +8,7 @@ import sys
 import typer
 from rich.console import Console
 
-from crm_pipeline.cli import api, contacts, crm, database, dev, ledger, sandbox, sync, up
+from crm_pipeline.cli import alerts, api, contacts, crm, database, dev, ledger, sandbox, sync, up
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import PipelineError
 
@@ -27,6 +27,7 @@ app.command("sync")(sync.sync)
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(database.app, name="db")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(alerts.app, name="alerts")
 for spec in CRMS.values():
     app.add_typer(crm.commands(spec), name=spec.name)
 

@@ -34,6 +34,9 @@ from crm_pipeline.wiring import Pipeline, open_database
 KEY = "sandbox-key"
 HOST = "127.0.0.1"
 ENV_FILE = "dev.env"
+PAGE = "CRM_PIPELINE_DAGSTER_URL"
+ALERTS = {"CRM_PIPELINE_ALERT_URLS", "CRM_PIPELINE_SMTP_URL"}
+"""In `.env` they are meant for the real thing: nobody is told of a trial, unless the environment names them."""
 DEMO_CONTACTS = tuple(f"test-dual-status-{number}@example.com" for number in range(1, 6))
 
 
@@ -52,7 +55,7 @@ def dev(
     same data.
     """
     sandbox_url = f"http://127.0.0.1:{sandbox_port}"
-    ignored = _enter_environment(sandbox_url)
+    ignored = _enter_environment(sandbox_url, f"http://127.0.0.1:{port}")
     if ignored:
         console.print(f"Ignored in this trial: {', '.join(ignored)}. `make up` uses them.", style="yellow")
     settings = Settings.load()
@@ -82,10 +85,11 @@ def dev(
             postgres.stop()
 
 
-def _enter_environment(sandbox_url: str) -> list[str]:
+def _enter_environment(sandbox_url: str, dagster_url: str) -> list[str]:
     """Give this process, and so its children, the trial's environment; returns what was set and is ignored."""
     file = {name: value for name, value in dotenv_values(env_file()).items() if value}
     accounts_settings = {f"{spec.name}_{name}".upper() for spec in CRMS.values() for name in spec.settings.model_fields}
+    accounts_settings |= {f"{spec.name}_SYNC_FAILURE_NOTIFICATION_EMAIL".upper() for spec in CRMS.values()} | ALERTS
     given = {name: value for name, value in file.items() if name not in accounts_settings} | dict(os.environ)
     accounts = {spec.key_variable: KEY for spec in CRMS.values()}
     accounts |= {spec.base_url_variable: sandbox_url + spec.sandbox_path for spec in CRMS.values()}
@@ -96,7 +100,7 @@ def _enter_environment(sandbox_url: str) -> list[str]:
         if given.pop(name, None) not in (None, "", accounts.get(name))
     ]
     os.environ.clear()
-    os.environ.update(given | accounts | {ENV_FILE_VARIABLE: ""})
+    os.environ.update(given | accounts | {ENV_FILE_VARIABLE: "", PAGE: dagster_url})
     return ignored
 
 
@@ -104,7 +108,7 @@ def _write_env_file(path: Path) -> None:
     """The trial's settings, for `crm-pipeline` in other terminals."""
     names = [spec.name.upper() for spec in CRMS.values()]
     lines = [f"{name}={value}" for name, value in os.environ.items() if name.partition("_")[0] in names]
-    lines.append(f"CRM_PIPELINE_DATA_DIR={path.parent}")
+    lines += [f"CRM_PIPELINE_DATA_DIR={path.parent}", f"{PAGE}={os.environ[PAGE]}"]
     path.write_text("# Written by `crm-pipeline dev`.\n" + "\n".join(sorted(lines)) + "\n")
     console.print(
         f"In another terminal, `crm-pipeline` works on the same contacts after\n  export {ENV_FILE_VARIABLE}={path}\n",

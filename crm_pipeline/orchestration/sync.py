@@ -119,7 +119,7 @@ def summarize(context: OpExecutionContext, crm: SyncResource, reports: list[Batc
         if failed:
             queue.give_back(context.run_id, "the batch could not be pushed", crashed=False)
         record(context, crm)
-        for evaluation in evaluations(crm.pipeline):
+        for evaluation in evaluations(crm.pipeline, context.instance):
             context.log_event(evaluation)  # type: ignore[arg-type]  # Dagster takes it, and says otherwise
             if not evaluation.passed:
                 context.log.warning(f"Check {evaluation.check_name}: {evaluation.description}")

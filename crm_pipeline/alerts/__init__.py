@@ -1,0 +1,1 @@
+"""Whom to tell, and what, when something turns bad or is well again."""

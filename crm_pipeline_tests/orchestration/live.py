@@ -83,15 +83,6 @@ class Dagster:
         )["launchRun"]
         return str(answer["run"]["runId"])
 
-    def terminate(self, run_id: str) -> None:
-        """Ask for a run's end, as the button in the UI does."""
-        answer = self.ask(
-            """mutation($id: String!) {terminateRun(runId: $id, terminatePolicy: SAFE_TERMINATE) {
-                __typename ... on TerminateRunFailure {message} ... on PythonError {message}}}""",
-            id=run_id,
-        )["terminateRun"]
-        assert answer["__typename"] == "TerminateRunSuccess", answer
-
     def run(self, run_id: str) -> Any:
         """status, startTime, endTime of a run."""
         return self.ask("query($id: ID!) {runOrError(runId: $id) {... on Run {status startTime endTime}}}", id=run_id)[

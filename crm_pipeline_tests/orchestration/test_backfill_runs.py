@@ -28,7 +28,7 @@ from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 from crm_pipeline_tests.orchestration.days import NOON, TODAY, Backfill, backfill_of
-from crm_pipeline_tests.orchestration.live import ROOT, Dagster, wait_for
+from crm_pipeline_tests.orchestration.live import ROOT, wait_for
 from crm_pipeline_tests.support.contacts import insert, mechanics, pair, pairs, sql
 
 
@@ -163,66 +163,3 @@ def test_without_a_database_the_location_loads_with_90_days(
     partitions = load(Settings.load()).resolve_job_def("brevo_backfill").partitions_def
     assert partitions is not None
     assert partitions.get_first_partition_key() == str(TODAY - timedelta(days=90))
-
-
-def launch(dagster: Dagster, days: list[str]) -> str:
-    """As the button on the Partitions page."""
-    selector = {"repositoryLocationName": "crm_pipeline", "repositoryName": "__repository__"}
-    answer = dagster.ask(
-        """mutation($p: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $p) {
-            __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}""",
-        p={
-            "selector": {"repositorySelector": selector, "partitionSetName": "brevo_backfill_partition_set"},
-            "partitionNames": days,
-        },
-    )["launchPartitionBackfill"]
-    return str(answer["backfillId"])
-
-
-def days_of(dagster: Dagster, backfill_id: str, number: int) -> dict[str, str]:
-    """Statuses of a backfill's runs by day, once all have ended."""
-
-    def ended() -> dict[str, str]:
-        runs = [
-            {**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in dagster.runs("brevo_backfill")
-        ]
-        own = {
-            run["tags"]["dagster/partition"]: run["status"]
-            for run in runs
-            if run["tags"].get("dagster/backfill") == backfill_id and run["endTime"]
-        }
-        return own if len(own) == number else {}
-
-    return wait_for(ended)
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.xdist_group("at once")
-def test_three_days_from_the_partitions_page_of_which_one_fails_and_is_run_again(
-    database: Database, account: Account, dagster: Dagster
-) -> None:
-    dagster.stop_sensor("brevo_retry_sensor")
-    dagster.stop_schedule("brevo_sync_schedule")
-    days = [str(TODAY - timedelta(days=back)) for back in (3, 2, 1)]
-    for n, day in enumerate(days):
-        for i in range(5):
-            insert(database, f"{n}-{i}@example.com", created_at=f"{day} 12:00:00+00")
-    # The database refuses the claims of one day's contacts.
-    sql(
-        database,
-        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            RAISE EXCEPTION 'disk full';
-        END $$""",
-    )
-    sql(
-        database,
-        "CREATE TRIGGER refuse BEFORE UPDATE ON contacts FOR EACH ROW "
-        "WHEN (NEW.email LIKE '1-%' AND NEW.brevo_sync_status = 'Processing') EXECUTE FUNCTION refuse()",
-    )
-    statuses = days_of(dagster, launch(dagster, days), 3)
-    assert statuses == {days[0]: "SUCCESS", days[1]: "FAILURE", days[2]: "SUCCESS"}
-    assert pairs(database) == {"Complete/Complete": 10, "Selected/Queued": 5}
-    sql(database, "DROP TRIGGER refuse ON contacts")
-    assert days_of(dagster, launch(dagster, [days[1]]), 1) == {days[1]: "SUCCESS"}
-    assert pairs(database) == {"Complete/Complete": 15}
-    assert len(account.received) == 15

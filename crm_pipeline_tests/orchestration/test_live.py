@@ -76,23 +76,6 @@ def others_of(database: Database, contact_id: UUID) -> list[Any]:
     return sql(database, "SELECT c.*, xmin::text FROM contacts c WHERE id <> :id ORDER BY id", id=contact_id)
 
 
-def test_a_run_terminated_in_the_ui_is_dead_within_5_s_and_what_it_had_not_sent_is_as_before(
-    database: Database, account: Account, dagster: Dagster
-) -> None:
-    account.faults.latency_seconds = 0.2
-    insert_many(database, 1000)
-    run_id = run_by_itself(dagster)
-    wait_for(lambda: len(account.received) > 20, every=0.05)
-    process = dagster.run_process(run_id)
-    dagster.terminate(run_id)
-    wait_for(lambda: not process.is_running(), 5, 0.05)
-    assert finished(dagster, run_id) == "CANCELED"
-    sent = len(account.received)
-    assert sql(database, "SELECT FROM crm_sync WHERE lease_id IS NOT NULL OR crashes > 0") == []
-    assert pairs(database)["Selected/Queued"] >= 1000 - sent
-    assert sql(database, "SELECT FROM contacts WHERE retry_count > 0") == []
-
-
 def test_without_a_key_the_location_loads_and_nothing_runs(
     database: Database, dagster_database: str, environment: dict[str, str], tmp_path: Path
 ) -> None:

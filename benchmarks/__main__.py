@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import adoption, api, latency, pace, sensor, snapshot, statements, throughput, workers
+from benchmarks import adoption, api, latency, ledger, pace, sensor, snapshot, statements, throughput, workers
 from benchmarks.filled import Filled, filled
 from benchmarks.measured import Measured
 
@@ -21,6 +21,7 @@ AT_A_LARGE_TABLE: dict[str, Callable[[Progress, Filled], list[Measured]]] = {
     "workers": workers.measure,
     "sensor": sensor.measure,
     "snapshot": snapshot.measure,
+    "ledger": ledger.measure,
     "api": api.measure,
 }
 OTHERS: dict[str, Callable[[Progress], list[Measured]]] = {

@@ -49,7 +49,7 @@ def _of_crm(settings: Settings, crm: CrmSettings) -> Definitions:
         jobs=[job, requeue_job(crm, resource), backfill],
         asset_checks=asset_checks(crm.spec),
         schedules=[sync_schedule(pipeline, job), checks_schedule(crm)],
-        sensors=[retry_sensor(pipeline, job), *give_back_sensors(pipeline, [job, backfill])],
+        sensors=[retry_sensor(pipeline, job, [backfill]), *give_back_sensors(pipeline, [job, backfill])],
         resources={crm.name: resource},
     )
 

@@ -12,6 +12,7 @@ from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
     JobDefinition,
+    RunRecord,
     RunRequest,
     RunsFilter,
     RunStatusSensorContext,
@@ -23,7 +24,7 @@ from dagster import (
 
 from crm_pipeline.contacts.counts import run_summary
 from crm_pipeline.errors import PipelineError
-from crm_pipeline.orchestration.runs import Runs, unfinished
+from crm_pipeline.orchestration.runs import unfinished
 from crm_pipeline.orchestration.schedules import reason_to_skip
 from crm_pipeline.settings import CrmSettings
 from crm_pipeline.wiring import Pipeline
@@ -54,15 +55,20 @@ class Memory:
             return cls([], None, 0)
 
 
-def retry_sensor(pipeline: Pipeline, job: JobDefinition) -> SensorDefinition:
-    """`{crm}_retry_sensor`: every 15 s, a run when a claim would take something now."""
+def retry_sensor(pipeline: Pipeline, job: JobDefinition, others: Sequence[JobDefinition]) -> SensorDefinition:
+    """`{crm}_retry_sensor`: every 15 s, a run of `job` when a claim would take something now.
+
+    It ends dead runs of `others` too.
+    """
     crm = pipeline.crm
     name = f"{crm.name}_retry_sensor"
 
     def tick(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         memory = Memory.of(context.cursor)
         try:
-            reason = _reason_to_wait(context.instance, pipeline, job.name, name, memory)
+            reason = _reason_to_wait(
+                context.instance, pipeline, job.name, [other.name for other in others], name, memory
+            )
         except PipelineError as error:
             reason = str(error)
         context.update_cursor(json.dumps(asdict(memory)))
@@ -125,12 +131,17 @@ def _was_cut_off(instance: DagsterInstance, run_id: str) -> bool:
     return any(step.start_time and not step.end_time for step in instance.get_run_step_stats(run_id))
 
 
-def _reason_to_wait(instance: DagsterInstance, pipeline: Pipeline, job: str, sensor: str, memory: Memory) -> str | None:
+def _reason_to_wait(
+    instance: DagsterInstance, pipeline: Pipeline, job: str, others: Sequence[str], sensor: str, memory: Memory
+) -> str | None:
     """Why there is no run now, or None. Raises PipelineError."""
     if not pipeline.crm.enabled:
         return reason_to_skip(pipeline)
     runs = unfinished(instance, job, pipeline.queue.holds_lease)
-    _end_dead_runs(instance, runs, memory)
+    silent = list(runs.silent)
+    for other in others:
+        silent += unfinished(instance, other, pipeline.queue.holds_lease).silent
+    _end_dead_runs(instance, silent, memory)
     reason = reason_to_skip(pipeline) or runs.reason_to_wait(pipeline.crm.sync.scheduler_max_instances)
     if reason is not None:
         return reason
@@ -140,10 +151,10 @@ def _reason_to_wait(instance: DagsterInstance, pipeline: Pipeline, job: str, sen
     return _wait_after_runs_in_vain(instance, pipeline, job, sensor, memory)
 
 
-def _end_dead_runs(instance: DagsterInstance, runs: Runs, memory: Memory) -> None:
+def _end_dead_runs(instance: DagsterInstance, records: Sequence[RunRecord], memory: Memory) -> None:
     """A started run without a sign of life at two ticks in a row is dead: turned red, its contacts are given back."""
     silent = []
-    for record in runs.silent:
+    for record in records:
         run = record.dagster_run
         if run.run_id in memory.silent:
             instance.report_run_failed(

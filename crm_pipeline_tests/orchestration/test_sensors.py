@@ -19,6 +19,7 @@ from dagster import (
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.wiring import Pipeline
+from crm_pipeline_tests.orchestration.days import TODAY
 from crm_pipeline_tests.support.contacts import insert, insert_many
 
 RETRY_SENSOR = "brevo_retry_sensor"
@@ -103,3 +104,24 @@ def test_a_run_that_claimed_something_or_a_tick_that_found_nothing_due_ends_that
     assert ticks.next() == "Nothing is due"
     pipeline.queue.select([ann])
     assert ticks.next() is None
+
+
+@pytest.mark.parametrize("job", ["brevo_sync", "brevo_backfill"])
+def test_a_started_run_without_a_sign_of_life_at_two_ticks_is_ended_and_one_with_a_lease_is_not(
+    database: Database, pipeline: Pipeline, instance: DagsterInstance, defs: Definitions, ticks: Ticks, job: str
+) -> None:
+    tags = {"dagster/partition": str(TODAY)} if job == "brevo_backfill" else {}
+    dead, leased = (
+        instance.create_run_for_job(defs.resolve_job_def(job), status=DagsterRunStatus.STARTED, tags=tags).run_id
+        for _ in range(2)
+    )
+    contact_id = insert(database, "ann@example.com")
+    pipeline.queue.claim([contact_id], uuid4(), leased, 120)
+
+    def statuses() -> list[DagsterRunStatus]:
+        return [run.status for run in (instance.get_run_by_id(dead), instance.get_run_by_id(leased)) if run is not None]
+
+    ticks.next()
+    assert statuses() == [DagsterRunStatus.STARTED, DagsterRunStatus.STARTED]
+    ticks.next()
+    assert statuses() == [DagsterRunStatus.FAILURE, DagsterRunStatus.STARTED]

@@ -8,7 +8,21 @@ import sys
 import typer
 from rich.console import Console
 
-from crm_pipeline.cli import alerts, api, contacts, crm, database, dev, ledger, sandbox, sync, up
+from crm_pipeline.cli import (
+    alerts,
+    api,
+    config,
+    contacts,
+    crm,
+    database,
+    dev,
+    failures,
+    ledger,
+    sandbox,
+    status,
+    sync,
+    up,
+)
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.errors import PipelineError
 
@@ -24,6 +38,9 @@ app.command("up")(up.up)
 app.command("api")(api.api)
 app.command("sandbox")(sandbox.sandbox)
 app.command("sync")(sync.sync)
+app.command("status")(status.status)
+app.command("failures")(failures.failures)
+app.command("config")(config.config)
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(database.app, name="db")
 app.add_typer(ledger.app, name="ledger")

@@ -13,7 +13,9 @@ from rich.table import Column, Table
 from crm_pipeline.cli import csv_files
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.counts import depth, pairs
+from crm_pipeline.contacts.statuses import PAIRS, Meaning
 from crm_pipeline.logs import start_logging
+from crm_pipeline.model import SyncStatus
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 
@@ -104,34 +106,36 @@ def why(name: Annotated[str, typer.Argument(help="E-mail address or id.")], crm:
             if row.error:
                 console.print(f"Error: {row.error}", markup=False)
             attempts = pipeline.contacts.attempts(row.id, queue.crm)
-            lines = ["Attempts, the last first:", *map(_attempt, attempts)] if attempts else ["It was never pushed."]
-            console.print("\n".join(lines), markup=False, highlight=False)
+            runs = pipeline.settings.general.crm_pipeline_dagster_url
+            lines = [_attempt(attempt, runs and f"{runs}/runs/") for attempt in attempts]
+            lines = ["Attempts, the last first:", *lines] if lines else ["It was never pushed."]
+            console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def _meaning(row: Any, title: str) -> str:
     """What a state means and what can be done, for one row of `Contacts.statuses`."""
-    sync_status, processing_status = row.sync_status, row.processing_status
     again = f"`crm-pipeline contacts select {row.email}`"
-    if sync_status == "New":
-        return f"nobody wants it in {title}. {again} selects it."
-    if sync_status == "Skipped":
-        return f"it is not pushed: it was set aside, or opted out at {title}."
-    if "Processing" in (sync_status, processing_status):
-        if row.leased:
+    match PAIRS.get((row.sync_status, row.processing_status)):
+        case Meaning.UNWANTED if row.sync_status == SyncStatus.SKIPPED:
+            return f"it is not pushed: it was set aside, or opted out at {title}."
+        case Meaning.UNWANTED:
+            return f"nobody wants it in {title}. {again} selects it."
+        case Meaning.HELD if row.leased:
             return "it is being pushed."
-        return "its run died; the next run takes it back and pushes it."
-    if processing_status == "Queued" or sync_status == "Selected":
-        return "it is due: the next run pushes it."
-    if sync_status == "Queued":
-        if processing_status == "Error" and row.next_retry_at is not None:
+        case Meaning.HELD:
+            return "its run died; the next run takes it back and pushes it."
+        case Meaning.WAITING if row.next_retry_at is not None:
             return f"it is tried again after {row.next_retry_at:%Y-%m-%d %H:%M:%S %Z}. {again} tries it now."
-        return "it is due: the next run pushes it."
-    if sync_status == "Error":
-        return f"it was given up or refused, and stays so until somebody asks again. Mend the cause, then {again}."
-    if processing_status == "Error":
-        return f"a pair that no event makes; it is left alone. {again} pushes it."
-    synced = f" on {row.synced_at:%Y-%m-%d %H:%M:%S %Z}" if row.synced_at else ""
-    return f"it is in {row.target or title} as {row.external_id}{synced}."
+        case Meaning.DUE | Meaning.WISH | Meaning.WAITING:
+            return "it is due: the next run pushes it."
+        case Meaning.SYNCED:
+            synced = f" on {row.synced_at:%Y-%m-%d %H:%M:%S %Z}" if row.synced_at else ""
+            return f"it is in {row.target or title} as {row.external_id}{synced}."
+        case Meaning.GIVEN_UP:
+            return f"it was given up or refused, and stays so until somebody asks again. Mend the cause, then {again}."
+        case Meaning.UNCLEAR:
+            return f"a pair that no event makes; it is left alone. {again} pushes it."
+    return f"a status that the pipeline does not know; it is left alone. {again} pushes it."
 
 
 def _table(rows: list[Any], title: str) -> Table:
@@ -145,23 +149,15 @@ def _table(rows: list[Any], title: str) -> Table:
     return table
 
 
-def _attempt(row: Any) -> str:
-    """One row of `crm_attempts`, in a line or two."""
+def _attempt(row: Any, runs: str | None) -> str:
+    """One row of `crm_attempts`, in a line or more. `runs`: what the page of a run begins with, in Dagster's UI."""
     answer = " ".join(str(part) for part in (row.http_status, row.code) if part is not None)
     took = None if row.duration_ms is None else f"{row.duration_ms} ms"
     applied = None if row.applied == "applied" else row.applied
-    run = f"run {row.run_id[:8]}" if row.run_id else None
-    parts = (
-        f"{row.started_at:%Y-%m-%d %H:%M:%S %Z}",
-        f"attempt {row.attempt}",
-        row.outcome,
-        answer,
-        took,
-        applied,
-        run,
-    )
+    parts = (f"{row.started_at:%Y-%m-%d %H:%M:%S %Z}", f"attempt {row.attempt}", row.outcome, answer, took, applied)
     said = "; ".join(filter(None, (row.error, row.note)))
-    return "  " + "  ".join(filter(None, parts)) + (f"\n      {said}" if said else "")
+    run = row.run_id and f"{runs or 'run '}{row.run_id}"
+    return "\n      ".join(filter(None, ("  " + "  ".join(filter(None, parts)), said, run)))
 
 
 def _folding(*names: str) -> Table:

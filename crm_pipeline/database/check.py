@@ -12,7 +12,7 @@ from crm_pipeline.database.migrations.crms import CRMS
 from crm_pipeline.database.present import VERSION_TABLE, Present, read_present
 from crm_pipeline.database.rights import missing_privileges, no_insert, row_security
 from crm_pipeline.database.tables import contact_columns
-from crm_pipeline.database.upgrade import current_version, newest_version
+from crm_pipeline.database.upgrade import current_version, is_known, newest_version
 
 OLDEST_SERVER = 140_000
 _MAY_READ_VERSION = text("SELECT has_table_privilege(CAST(:table AS oid), 'SELECT')")
@@ -42,8 +42,9 @@ def check(database: Database) -> Findings:
         problems.append(Difference(f"PostgreSQL {present.server_version // 10_000} is too old: 14 or newer is needed."))
     found = differences(present, CRMS, database.schema)
     problems += found.blocking
-    problems += _version(database, present) or [*found.missing, *found.unindexed]
-    warnings += found.warnings
+    older, newer = _version(database, present)
+    problems += older or [*found.missing, *found.unindexed]
+    warnings += [*newer, *found.warnings]
 
     def ask(connection: Connection) -> None:
         problems.extend(missing_privileges(connection, present, CRMS))
@@ -57,20 +58,22 @@ def check(database: Database) -> Findings:
     return Findings(tuple(map(str, problems)), tuple(map(str, warnings)))
 
 
-def _version(database: Database, present: Present) -> list[Difference]:
+def _version(database: Database, present: Present) -> tuple[list[Difference], list[Difference]]:
+    """What is wrong when the database is at an older version, and what is good to know when it is at a newer one."""
     table, newest = present.tables.get(VERSION_TABLE), newest_version()
     if table is not None and not database.run(
         lambda connection: connection.execute(_MAY_READ_VERSION, {"table": table.oid}).scalar_one()
     ):
-        return []  # the missing privilege is named, and the columns speak for themselves
+        return [], []  # the missing privilege is named, and the columns speak for themselves
     version = current_version(database)
+    at = f"The database is at version {version or 'none'}"
     if version == newest:
-        return []
-    return [
-        Difference(
-            f"The database is at version {version or 'none'}; this program needs {newest}: `crm-pipeline db upgrade`."
-        )
-    ]
+        return [], []
+    if version is not None and not is_known(version):
+        return [], [
+            Difference(f"{at}, of a newer crm_pipeline. Upgrades only add: this one works with it, at {newest}.")
+        ]
+    return [Difference(f"{at}; this program needs {newest}: `crm-pipeline db upgrade`.")], []
 
 
 def _triggers(connection: Connection, present: Present) -> list[Difference]:

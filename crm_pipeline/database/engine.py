@@ -56,7 +56,7 @@ def psycopg2_url(url: str) -> URL:
         query.pop(name, None)
     if not parsed.database:
         raise ValueError("names no database; expected postgresql://user:password@host:5432/database")
-    if "@" in (parsed.host or "") or "#" in (parsed.host or ""):
+    if any(sign in f"{parsed.host}{parsed.database}" for sign in "@#"):
         raise ValueError("cannot be understood: write @ as %40, # as %23 and / as %2F where they stand in the password")
     unknown = [name for name in query if not _is_known(name)]
     if unknown:

@@ -35,6 +35,11 @@ def newest_version() -> str:
     return head
 
 
+def is_known(version: str) -> bool:
+    """Has this code an upgrade to this version? Else it is a newer code's."""
+    return version in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+
+
 def current_version(database: Database) -> str | None:
     """The database's version, or None when it was never upgraded."""
     return database.run(_current)

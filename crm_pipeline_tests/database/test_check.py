@@ -136,3 +136,19 @@ def test_a_short_error_column_a_trigger_and_required_columns_are_warnings(empty:
     ]
     run_remedies(empty, found.warnings)
     assert not any("brevo_processing_error" in warning for warning in check(empty).warnings)
+
+
+def test_a_database_of_a_newer_version_is_worked_with_and_said(database: Database) -> None:
+    sql(database, "UPDATE crm_pipeline_version SET version_num = '9999'")
+    found = check(database)
+    assert found.problems == ()
+    (warning,) = found.warnings
+    assert "at version 9999, of a newer crm_pipeline" in warning
+    sql(database, "ALTER TABLE crm_gate DROP COLUMN cause CASCADE")
+    assert "cause" in check(database).problems[0]
+
+
+def test_a_database_of_an_older_version_is_told_to_be_upgraded(database: Database) -> None:
+    sql(database, "UPDATE crm_pipeline_version SET version_num = '0001'")
+    (problem,) = check(database).problems
+    assert "at version 0001; this program needs" in problem

@@ -122,3 +122,10 @@ def test_another_schema_is_found_by_its_setting(database: Database) -> None:
     other = Database(database.url, schema="crm")
     assert other.run(lambda connection: connection.execute(text("SELECT current_schema()")).scalar()) == "crm"
     other.dispose()
+
+
+@pytest.mark.parametrize("password", ["hunter@22", "hunter@x/22"])
+def test_a_password_that_would_become_part_of_the_address_is_refused_and_not_shown(password: str) -> None:
+    with pytest.raises(ValueError, match="write @ as %40") as raised:
+        psycopg2_url(f"postgresql://ann:{password}@db.example/crm")
+    assert "hunter" not in str(raised.value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 LINE = ".CodeMirror-line"
 """Of the Launchpad's editor, which has no roles."""
+PICTURES = Path(os.environ["CRM_TESTS_PICTURES"]).resolve() if "CRM_TESTS_PICTURES" in os.environ else None
+"""Where pictures of the pages are kept; None: nowhere."""
 
 
 class Ui:
@@ -16,6 +20,12 @@ class Ui:
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
+
+    def picture(self, name: str) -> None:
+        """For the documentation, when a folder for its pictures is named (`make screenshots`)."""
+        if PICTURES is not None:
+            self.page.wait_for_timeout(1000)  # animations
+            self.page.screenshot(path=PICTURES / f"{name}.png")
 
     def job(self, name: str, tab: str) -> None:
         """*Jobs*, the job, one of its tabs."""

@@ -192,6 +192,19 @@ def test_the_code_is_looked_for_where_it_listens() -> None:
     assert load(DEPLOY / "workspace.yaml")["load_from"][0]["grpc_server"]["host"] in COMPOSE["services"]
 
 
+def test_of_the_composed_services_each_is_watched_and_none_is_open_to_other_machines() -> None:
+    for name, service in COMPOSE["services"].items():
+        assert name == "upgrade" or "healthcheck" in service, name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert name == "postgres" or (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+
+
+def test_dagsters_own_processes_have_no_key_and_none_of_the_applications_data() -> None:
+    for name in ("webserver", "daemon"):
+        assert list(COMPOSE["services"][name]["environment"]) == ["DAGSTER_DATABASE_URL"]
+        assert "env_file" not in COMPOSE["services"][name]
+
+
 def test_a_stop_waits_longer_than_the_longest_batch() -> None:
     waits = {
         "compose": seconds(COMPOSE["services"]["code"]["stop_grace_period"]),

@@ -15,9 +15,12 @@ from crm_pipeline.sandbox.quota import Limits
 from crm_pipeline.sandbox.registry import SANDBOXES
 from crm_pipeline.sandbox.server import SandboxServer
 
+HOST = "127.0.0.1"
+
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 8025,
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 8025,
+    host: Annotated[str, typer.Option(help="Address to listen on. Another than the default lets others in.")] = HOST,
     api_key: Annotated[str | None, typer.Option(help="The only key that is accepted. Unset: any key is.")] = None,
     state: Annotated[
         Path | None, typer.Option(help="Folder that keeps its contacts. Unset: they are gone at the end.")
@@ -52,7 +55,7 @@ def sandbox(
 
     with (
         stopped_by_signal() as stop,
-        SandboxServer(api_key, port, state_dir=state, quota=True, prepare=prepare) as server,
+        SandboxServer(api_key, port, host, state, quota=True, prepare=prepare) as server,
     ):
         console.print(f"The sandbox shows its contacts at {server.url}/. Ctrl-C stops it.", highlight=False)
         for name in SANDBOXES:

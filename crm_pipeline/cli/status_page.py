@@ -92,7 +92,7 @@ def _gate(gate: GateState) -> tuple[str, str]:
     if gate.failures_in_a_row:
         return f"open, {pace}; requests in a row without a usable answer: {gate.failures_in_a_row:,}", "yellow"
     if gate.refused_in_a_row:
-        return f"open, {pace}; contacts refused in a row for the same: {gate.refused_in_a_row:,}", "yellow"
+        return f"open, {pace}; contacts refused in a row: {gate.refused_in_a_row:,}", "yellow"
     return f"open, {pace}", ""
 
 

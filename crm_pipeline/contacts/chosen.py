@@ -41,7 +41,7 @@ def list_day(queue: Queue, which: Which, day: date) -> Iterator[list[QueuedConta
             limit=LISTED_AT_ONCE,
         )
         if rows:
-            yield [QueuedContact(row.id, row.email_key, row.crashes) for row in rows]
+            yield [QueuedContact(row.id, row.email_key, row.crashes, row.has_error, row.former_key) for row in rows]
         if len(rows) < LISTED_AT_ONCE:
             return
         after = rows[-1]

@@ -63,7 +63,12 @@ class CrmColumns:
         `which`: what a person chose, in the place of what is due or named; its retries are fresh ones.
         """
         sync, processing = f"c.{self.sync_status}", f"c.{self.processing_status}"
-        email_key = f"nullif(left(lower(btrim(c.email, E'{BLANKS}')), {LONGEST_KEY}), '')"
+        email_key = f"nullif({_key('c.email')}, '')"
+        # The address under which the CRM knows it, where it has another one today.
+        former_key = (
+            f"CASE WHEN position('@' IN c.{self.external_id}) > 0 "
+            f"THEN nullif({_key(f'c.{self.external_id}')}, {email_key}) END"
+        )
         due = predicate(Meaning.DUE, sync, processing)
         wish, waiting = predicate(Meaning.WISH, sync, processing), predicate(Meaning.WAITING, sync, processing)
         indexed = f"{sync} IN ('Selected', 'Queued') AND {processing} IS DISTINCT FROM 'Queued'"  # as the index says it
@@ -82,26 +87,43 @@ class CrmColumns:
             "longest_key": str(LONGEST_KEY),
             "further": f"json_build_object({further})",
             # Another contact has today the address under which the CRM knows this one.
-            "former_address_in_use": f"""coalesce(
-        position('@' IN c.{self.external_id}) > 0 AND lower(c.{self.external_id}) <> {email_key} AND EXISTS (
+            "former_address_in_use": f"""{former_key} IS NOT NULL AND EXISTS (
             SELECT FROM crm_sync other
             JOIN contacts another ON another.id = other.contact_id
-            WHERE other.crm = :crm AND other.email_key = left(lower(c.{self.external_id}), {LONGEST_KEY})
-                AND other.contact_id <> c.id AND lower(btrim(another.email, E'{BLANKS}')) = lower(c.{self.external_id})
+            WHERE other.crm = :crm AND other.email_key = {former_key} AND other.contact_id <> c.id
+                AND {_key("another.email")} = other.email_key
             OFFSET 0
-        ), false)""",
+        )""",
+            # Another address than today's, with which a process died: its request may have been made.
+            "tried_address": f"""(
+        SELECT a.external_id FROM crm_attempts a
+        WHERE a.contact_id = c.id AND a.crm = :crm AND a.outcome = 'released' AND a.external_id <> {email_key}
+        ORDER BY a.started_at DESC
+        LIMIT 1
+    )""",  # noqa: S608 (own names)
             "sync_type": self.sync_type,
             "processing_type": self.processing_type,
             "email_key": email_key,
+            "former_key": former_key,
+            "todays_key": _key("today.email"),
             # OFFSET 0 makes these two a look-up per contact, by index, whatever the statistics say.
             "mechanics": (
                 "LEFT JOIN LATERAL "
                 "(SELECT m.* FROM crm_sync m WHERE m.contact_id = c.id AND m.crm = :crm OFFSET 0) s ON true"
             ),
-            "no_twin_in_flight": f"""NOT EXISTS (
+            # Nobody in flight has its address or its former one, nor is known under its address: one that is pushed may
+            # be renamed, and must not take away what the other pushes. (IN is a hash, made once, of those in flight.)
+            "no_twin_in_flight": f"""({email_key} IN (
+            SELECT unnest(ARRAY[twin.email_key, (
+                SELECT {_key(f"held.{self.external_id}")} FROM contacts held WHERE held.id = twin.contact_id
+            )])
+            FROM crm_sync twin
+            WHERE twin.crm = :crm AND twin.lease_id IS NOT NULL
+        )) IS NOT TRUE
+        AND NOT EXISTS (
             SELECT FROM crm_sync twin
-            WHERE twin.crm = :crm AND twin.email_key = {email_key} AND twin.lease_id IS NOT NULL OFFSET 0
-        )""",
+            WHERE twin.crm = :crm AND twin.email_key = {former_key} AND twin.lease_id IS NOT NULL OFFSET 0
+        )""",  # noqa: S608 (own names)
             "fingerprint": f"encode(sha256(convert_to(json_build_array({values})::text, 'UTF8')), 'hex')",
             # Some person wants the contact, and no push of it is under way or waiting for its time.
             "due": due,
@@ -140,3 +162,8 @@ class CrmColumns:
                 "prior_sync_status = NULL, prior_processing_status = NULL, claimed_fingerprint = NULL"
             ),
         }
+
+
+def _key(address: str) -> str:
+    """SQL of an address as it is compared."""
+    return f"left(lower(btrim({address}, E'{BLANKS}')), {LONGEST_KEY})"

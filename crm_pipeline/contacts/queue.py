@@ -143,7 +143,7 @@ class Queue:
                 self.statements("list_due", "queries"), {"crm": self.crm, "limit": limit}
             ).all()
         )
-        return [QueuedContact(row.id, row.email_key, row.crashes, row.has_error) for row in rows]
+        return [QueuedContact(row.id, row.email_key, row.crashes, row.has_error, row.former_key) for row in rows]
 
     # -- a batch -------------------------------------------------------------------------------------------------------
 
@@ -303,7 +303,6 @@ class Queue:
 
         def work(connection: Connection) -> Sequence[UUID]:
             self._lock_claims(connection)
-            connection.execute(self.statements("in_order", "queries"))
             return self._ids(connection, event, **values)
 
         return self.database.run(work)
@@ -348,6 +347,7 @@ def _contact(row: Any) -> Contact:
         page_id=row.page_id,
         external_id=row.external_id,
         former_address_in_use=row.former_address_in_use,
+        tried_address=row.tried_address,
         further=row.further,
         attempt=row.attempt,
     )

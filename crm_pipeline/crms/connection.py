@@ -28,6 +28,8 @@ class Exchange:
         self.read_seconds = read_seconds
         self.on_idle_connection = False
         """It was sent on a connection that an earlier request had opened."""
+        self.sent = False
+        """At least one byte of the request may have left this machine."""
         self.answered = False
         """At least one byte of a response came."""
 
@@ -113,6 +115,13 @@ class _BoundedConnection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         _thread.exchange.on_idle_connection = self.sock is not None and self._answers > 0
         super().request(*args, **kwargs)
+
+    def send(self, data: Any) -> None:
+        """Called by `http.client` for each part of a request."""
+        if self.sock is None:
+            self.connect()
+        _thread.exchange.sent = True
+        super().send(data)
 
     def response_class(  # type: ignore[override]
         self, sock: socket.socket, debuglevel: int = 0, method: str | None = None

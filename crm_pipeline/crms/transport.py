@@ -86,6 +86,8 @@ class TransportFailure:
     detail: str
     """The cause in its own words, redacted."""
     duration_ms: int
+    sent: bool = True
+    """The request, or a part of it, may have left this machine."""
 
 
 FOREIGN: dict[type[Exception], FailureKind] = {
@@ -191,7 +193,7 @@ class Transport:
             # A name server that does not answer now is an outage; a name that does not exist is a person's mistake.
             is_outage = isinstance(cause, gaierror) and cause.errno == EAI_AGAIN
             kind = FailureKind.CONNECTION if is_outage else failure_kind(type(cause))
-            return TransportFailure(kind, detail, _milliseconds_since(started))
+            return TransportFailure(kind, detail, _milliseconds_since(started), exchange.sent)
         if len(body) > LONGEST_BODY and 200 <= response.status_code < 300:
             return TransportFailure(
                 FailureKind.OVERSIZE, "the answer is longer than 1 MiB", _milliseconds_since(started)

@@ -5,8 +5,7 @@ SET paused_until = CASE
         WHEN cause_kind = 'closed' AND paused_until > clock_timestamp() THEN paused_until
         ELSE greatest(
             paused_until,  -- the CRM may have asked for more
-            clock_timestamp()
-                + least(:first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter, :longest_seconds) * interval '1 second'
+            clock_timestamp() + {growing_seconds} * interval '1 second'
         )
     END,
     pauses_in_a_row = CASE

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
@@ -22,6 +23,8 @@ FIRST_PAUSE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 900.0
 UNNAMED_THROTTLE_SECONDS = 5.0
 CHECK_EVERY_SECONDS = 3600.0
+_GROWING_SECONDS = "least(:first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter, :longest_seconds)"
+"""{growing_seconds} in the SQL files: of a pause for cause, each twice as long as the one before."""
 DEFAULT_SENTENCES = {
     NewsKind.UNAVAILABLE: "the CRM does not answer",
     NewsKind.CLOSED: "the CRM refuses this account",
@@ -32,7 +35,8 @@ DEFAULT_SENTENCES = {
 
 @cache
 def _statement(name: str) -> TextClause:
-    return text(resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8"))
+    file = resources.files(__package__).joinpath(f"{name}.sql")
+    return text(file.read_text(encoding="utf-8").replace("{growing_seconds}", _GROWING_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class GateState:
     checked_seconds_ago: float | None
     """Since `check()` last passed with this key and URL; None: never."""
     refused_in_a_row: int = 0
-    """Contacts that were all refused for the same, by all runs, since one was taken."""
+    """Contacts that were refused, by all runs, since one was taken."""
     paused_until: datetime | None = None
     """By the database's clock."""
     throttled_at: datetime | None = None
@@ -72,7 +76,7 @@ class GateState:
 
     @property
     def half_open(self) -> bool:
-        """The CRM was down, or refused all contacts alike, and none has come through since: the next goes alone."""
+        """The CRM was down, or refused all contacts, and none has come through since: the next goes alone."""
         return self.failures_in_a_row >= FAILURES_BEFORE_PAUSE or self.refused_in_a_row >= REFUSALS_BEFORE_CLOSED
 
     def sentence(self) -> str:
@@ -183,45 +187,56 @@ class Gate:
         self._known_behind = min(max(known, least), most)
         return self._known_behind
 
-    def tell(self, news: News) -> int:
-        """What a request taught. Returns how many requests failed in a row; of a refusal, contacts refused in a row.
+    def tell(self, news: News, age_seconds: float = 0.0) -> int:
+        """What a push taught that began so long ago.
 
-        Raises ValueError for a doubt: a check must have settled it before.
+        Returns how many requests failed in a row; of a refusal, contacts refused in a row; of a good answer 1 while
+        there is trouble that the next may end, else 0. Raises ValueError for a doubt: a check must have settled it.
         """
         if news.kind is NewsKind.DOUBTFUL:
             raise ValueError("a doubtful answer is no news of the account until a check has settled it")
         self.tell_limit(news.limit_per_second)
-        values: dict[str, Any] = {}
-        if news.kind is NewsKind.UNAVAILABLE:
-            values = {"seconds": news.pause_seconds, "threshold": FAILURES_BEFORE_PAUSE, **_growing_pause()}
-        elif news.kind is NewsKind.CLOSED:
-            values = _growing_pause()
-        elif news.kind is NewsKind.REFUSED:
-            values = {"refusal": news.refusal, "contacts": news.contacts, "threshold": REFUSALS_BEFORE_CLOSED}
-            values |= _growing_pause()
-        elif news.kind is NewsKind.THROTTLED:
+        if news.kind in (NewsKind.WELL, NewsKind.REFUSED):
+            return self._tell_answered(news, age_seconds)
+        values: dict[str, Any] = {"sentence": news.sentence or DEFAULT_SENTENCES[news.kind]}
+        if news.kind is NewsKind.THROTTLED:
             seconds = news.pause_seconds
-            values = {"seconds": UNNAMED_THROTTLE_SECONDS * _jitter() if seconds is None else seconds}
-        if news.kind is NewsKind.WELL:
-            values = {"accepted": news.accepted, "threshold": REFUSALS_BEFORE_CLOSED}
+            values |= {"seconds": UNNAMED_THROTTLE_SECONDS * _jitter() if seconds is None else seconds}
         else:
-            values["sentence"] = news.sentence or DEFAULT_SENTENCES[news.kind]
-        rows = self._rows(news.kind.value, **values)
-        if not rows:  # lost: made anew, for the news must not be lost with it
-            self.begin()
-            rows = self._rows(news.kind.value, **values)
-        return int(rows[0][0])
+            values |= _growing_pause()
+        if news.kind is NewsKind.UNAVAILABLE:
+            values |= {"seconds": news.pause_seconds, "threshold": FAILURES_BEFORE_PAUSE}
+        return int(self._told(news.kind.value, **values).failures_in_a_row)
 
-    def tell_check(self, result: CheckResult, before: GateState | None = None, by_hand: bool = False) -> None:
+    def _tell_answered(self, news: News, age_seconds: float) -> int:
+        refused = news.contacts if news.kind is NewsKind.REFUSED else 0
+        values = {"accepted": news.accepted, "refused": refused, "threshold": REFUSALS_BEFORE_CLOSED}
+        row = self._told("answered", age_seconds=age_seconds, **values)
+        if not refused:
+            return int(row.trouble)
+        if row.refused_in_a_row >= REFUSALS_BEFORE_CLOSED:
+            sentence = news.sentence or DEFAULT_SENTENCES[news.kind]
+            self.tell(replace(news, kind=NewsKind.CLOSED, sentence=sentence))
+        return int(row.refused_in_a_row)
+
+    def known(self, errors: Mapping[UUID, str]) -> set[UUID]:
+        """Which contacts have a trouble of their own, by the words in which each was refused just now.
+
+        Those to whom the same has happened since somebody asked for them, though others have been taken since.
+        """
+        rows = self._rows("known", ids=[str(contact_id) for contact_id in errors], errors=list(errors.values()))
+        return {row.contact_id for row in rows}
+
+    def tell_check(self, result: CheckResult, before: GateState, by_hand: bool = False) -> None:
         """What `check()` found: a pass opens the gate, anything else is told as the news it is.
 
-        `before`: the gate as it was when the CRM was asked; what closed it since stays. None: nothing can have.
+        `before`: the gate as it was when the CRM was asked; what closed it since stays.
         `by_hand`: a person asked, and has looked into what contacts were refused for: a pass ends the row of refusals.
         """
         if result.news.kind is NewsKind.WELL:
             self.tell_limit(result.news.limit_per_second)
-            seen = before.paused_until if before is not None else None
-            self._run("checked", by_hand=by_hand, whatever=before is None, seen=seen)
+            sentence = DEFAULT_SENTENCES[NewsKind.THROTTLED]
+            self._run("checked", by_hand=by_hand, seen=before.paused_until, sentence=sentence)
         else:
             self.tell(result.news)
 
@@ -230,6 +245,14 @@ class Gate:
         if per_second is not None and per_second > 0 and per_second != self._limit_per_second:
             self._run("limit", limit_per_second=per_second)
             self._limit_per_second = per_second
+
+    def _told(self, name: str, **values: Any) -> Any:
+        """What the row says then. A lost one is made anew, for the news must not be lost with it."""
+        rows = self._rows(name, **values)
+        if not rows:
+            self.begin()
+            rows = self._rows(name, **values)
+        return rows[0]
 
     def _rows(self, name: str, **values: Any) -> Any:
         parameters = {"crm": self.crm} | values
@@ -241,7 +264,7 @@ class Gate:
 
 
 def _jitter() -> float:
-    """Equal jitter: never less than half, so that a pause cannot collapse to nothing."""
+    """From three quarters to five: a pause cannot collapse to nothing."""
     return random.uniform(0.75, 1.25)  # noqa: S311 (no secret)
 
 

@@ -16,6 +16,7 @@ CHUNK_SECONDS = 0.25
 """Slots reserved at once: few statements at a high rate, and another process's pause is seen within this time."""
 STALE_SECONDS = 1.0
 LEASE_TOO_SHORT = "the lease is too short for another request"
+PAUSED = "the CRM asked for a pause"
 LONGEST_WAITED_PAUSE_SECONDS = 60.0
 POLL_SECONDS = 0.5
 LOOK_SECONDS = 0.1
@@ -33,9 +34,10 @@ class Slot(NamedTuple):
 class Pacer:
     """`wait()` returns when its caller may send, or says why it may not.
 
-    A pause that the CRM asked for is waited out up to 60 s; a longer one, a closed account or a CRM that is down ends
-    the batch. `requests` is how many the batch will need: slots beyond it are not reserved. With several
-    `slots_per_request` all but the first of them stay empty, and others get the time.
+    A pause that the CRM asked for is waited out up to `longest_pause` seconds; for one up to 60 s the reason is PAUSED.
+    A longer one, a closed account or a CRM that is down end the batch for their cause. `requests` is how many the batch
+    will need: slots beyond it are not reserved. With several `slots_per_request` all but the first of them stay empty,
+    and others get the time.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Pacer:
         stop: threading.Event,
         monotonic: Callable[[], float] = time.monotonic,
         slots_per_request: int = 1,
+        longest_pause: float = LONGEST_WAITED_PAUSE_SECONDS,
     ) -> None:
         self._gate = gate
+        self._longest_pause = longest_pause
         self._slots_per_request = slots_per_request
         self._left = requests
         self._stop = stop
@@ -92,14 +96,18 @@ class Pacer:
                 return None
             # This process was stalled: its slot belongs to the past, and others have sent since.
 
-    def tell(self, news: News) -> int:
-        """Tell the gate. A good answer is written only when there is trouble to end: that saves a statement each."""
-        if news.kind is NewsKind.WELL and not self._trouble:
-            self._gate.tell_limit(news.limit_per_second)
-            return 0
-        self._trouble = not news.accepted
+    def tell(self, news: News, age_seconds: float = 0.0) -> int:
+        """Tell the gate what a push taught that began so long ago; returns failures or refusals in a row.
+
+        A good answer is written only when there is trouble to end: that saves a statement each.
+        """
         if news.kind is NewsKind.WELL:
-            return self._gate.tell(news)
+            if self._trouble:
+                self._trouble = self._gate.tell(news, age_seconds) > 0
+            else:
+                self._gate.tell_limit(news.limit_per_second)
+            return 0
+        self._trouble = True
         with self._lock:  # nobody takes a slot before the gate knows
             in_a_row = self._gate.tell(news)
             if news.kind is not NewsKind.REFUSED or in_a_row >= REFUSALS_BEFORE_CLOSED:
@@ -142,4 +150,6 @@ class Pacer:
             self._ended = nothing.cause or "the gate is paused"
         elif nothing.paused_seconds > seconds_left:
             self._ended = "the pause lasts longer than the lease"
+        elif nothing.paused_seconds > self._longest_pause:
+            self._ended = PAUSED
         return self._ended

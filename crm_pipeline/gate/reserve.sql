@@ -58,7 +58,8 @@ FROM granted d
 WHERE g.crm = d.crm
 RETURNING
     greatest(extract(epoch FROM g.paused_until - clock_timestamp()), 0)::double precision AS paused_seconds,
-    g.cause, g.cause_kind, g.failures_in_a_row + g.pauses_in_a_row + g.refused_in_a_row > 0 AS trouble,
+    g.cause, g.cause_kind, g.failures_in_a_row + g.pauses_in_a_row + g.refused_in_a_row > 0
+        OR coalesce(g.accepted_at <= g.refused_at, g.refused_at IS NOT NULL) AS trouble,
     d.n AS granted, extract(epoch FROM clock_timestamp())::double precision AS now,
     extract(epoch FROM d.first_slot_at - clock_timestamp())::double precision AS next_seconds,
     d.rate AS rate_per_second, g.limit_per_second, g.throttled_at

@@ -1,6 +1,7 @@
 -- The tenth failure in a row pauses, 30 s at first, twice as long each time, at most 15 minutes; so does a Retry-After.
 UPDATE crm_gate
 SET failures_in_a_row = failures_in_a_row + 1,
+    refused_at = clock_timestamp(),
     (paused_until, cause, cause_kind, pauses_in_a_row) = (
         SELECT CASE WHEN opens THEN clock_timestamp() + seconds * interval '1 second' ELSE paused_until END,
             CASE WHEN opens THEN :sentence ELSE cause END,
@@ -9,7 +10,7 @@ SET failures_in_a_row = failures_in_a_row + 1,
         FROM (
             SELECT (failures_in_a_row + 1 >= :threshold OR CAST(:seconds AS double precision) IS NOT NULL)
                     AND coalesce(paused_until <= clock_timestamp(), true) AS opens,
-                least(coalesce(:seconds, :first_seconds * power(2, least(pauses_in_a_row, 10)) * :jitter), :longest_seconds) AS seconds
+                least(coalesce(:seconds, {growing_seconds}), :longest_seconds) AS seconds
         ) AS decision
     )
 WHERE crm = :crm

@@ -1,4 +1,4 @@
-"""Are contacts refused alike, one after another? Then it is hardly theirs: a wrong list, a key's rights."""
+"""Are contacts refused one after another, and none is taken? Then it is hardly theirs: a wrong list, a key's rights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crm_pipeline.model import News, NewsKind, Outcome, OutcomeKind
 class Alike:
     """Bounds what such a fault can cost: until a contact is taken no more are in flight than the row has room for.
 
-    `in_a_row`: refusals alike at the batch's beginning, of all runs. From the twentieth on a single contact is risked.
+    `in_a_row`: refusals at the batch's beginning, of all runs. From the twentieth on a single contact is risked.
     """
 
     def __init__(self, in_a_row: int) -> None:
@@ -56,12 +56,11 @@ def taught(answered: News, outcomes: Collection[Outcome]) -> News:
     """The news of an answer after which the CRM is well, with what its contacts' outcomes teach of the account."""
     if any(outcome.kind is OutcomeKind.SYNCED for outcome in outcomes):
         return replace(answered, accepted=True)
-    reasons = {_reason(outcome) for outcome in outcomes}
-    reason = next(iter(reasons), None)
-    if len(reasons) != 1 or reason is None:
+    refused = [outcome for outcome in outcomes if _is_refusal(outcome)]
+    if not refused:
         return answered  # an opt-out, a contact's own refusal: they say nothing about the others
-    error = next(iter(outcomes)).error or ""
-    return replace(answered, kind=NewsKind.REFUSED, sentence=_sentence(error), refusal=reason, contacts=len(outcomes))
+    sentence = _sentence(refused[-1].error or "")
+    return replace(answered, kind=NewsKind.REFUSED, sentence=sentence, contacts=len(refused))
 
 
 def blocked(outcome: Outcome, sentence: str | None) -> Outcome:
@@ -69,16 +68,14 @@ def blocked(outcome: Outcome, sentence: str | None) -> Outcome:
     return replace(outcome, kind=OutcomeKind.BLOCKED, error=sentence)
 
 
-def _reason(outcome: Outcome) -> str | None:
-    """`HTTP 400, invalid_parameter`; None for any other outcome, and for a refusal that is surely the contact's own."""
-    status = outcome.http_status or 0
-    refused = outcome.kind in (OutcomeKind.FAILED, OutcomeKind.REJECTED) and 400 <= status < 500
-    return ", ".join(filter(None, (f"HTTP {status}", outcome.code))) if refused and not outcome.own else None
+def _is_refusal(outcome: Outcome) -> bool:
+    """By a 4xx, and not surely the contact's own."""
+    return outcome.kind is OutcomeKind.FAILED and 400 <= (outcome.http_status or 0) < 500 and not outcome.own
 
 
 def _sentence(error: str) -> str:
     return (
-        f"{REFUSALS_BEFORE_CLOSED} contacts in a row were refused alike, or more: {error[:200]}. "
+        f"{REFUSALS_BEFORE_CLOSED} contacts in a row were refused alike, or more, the last with: {error[:200]}. "
         "That is hardly theirs. Look at the account's lists and attributes and at what the key may do; if these "
         "contacts are to blame, correct or unselect them and run `check`, which opens at once."
     )

@@ -12,7 +12,7 @@ from uuid import UUID
 from crm_pipeline.contacts.chosen import list_day
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.which import Which
-from crm_pipeline.model import WriteBackCounts
+from crm_pipeline.model import QueuedContact, WriteBackCounts
 from crm_pipeline.push.batches import into_batches
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def find_day(queue: Queue, which: Which, day: date, batch_size: Callable[[int], 
     """Reap, take back, then list a backfill's choice of one day in batches; at most 200,000 contacts.
 
     Nothing is promoted: what waits for its retry is chosen as it is, and put back so when it is released.
+    After an outage the first contact decides whether the others are sent, as in `find_due`.
     """
     reaped = queue.reap()
     taken_back = queue.take_back()
@@ -49,6 +50,8 @@ def find_day(queue: Queue, which: Which, day: date, batch_size: Callable[[int], 
         if sum(map(len, batches)) + left >= MOST_OF_A_DAY:
             left += len(some)
             continue
+        if not batches:
+            some = _led_by_another(some)
         batches += (more := into_batches(some, batch_size(len(some))))
         left += len(some) - sum(map(len, more))
         logger.info("Listed %d contacts of %s", sum(map(len, batches)), day)  # a sign of life
@@ -71,3 +74,11 @@ def find_due(
         random.shuffle(due)
         due.sort(key=lambda contact: contact.has_error)
     return Found(into_batches(due, batch_size(len(due))), reaped, taken_back, promoted)
+
+
+def _led_by_another(contacts: list[QueuedContact]) -> list[QueuedContact]:
+    """In the order given, but for the first: one without an error, and each time another."""
+    places = list(range(len(contacts)))
+    random.shuffle(places)
+    first = min(places, key=lambda at: contacts[at].has_error, default=0)
+    return [*contacts[first : first + 1], *contacts[:first], *contacts[first + 1 :]]

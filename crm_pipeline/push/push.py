@@ -15,7 +15,7 @@ from crm_pipeline.contacts.which import Which
 from crm_pipeline.crms.protocol import Crm, SetupStep
 from crm_pipeline.errors import ActionNeeded, DatabaseFailure
 from crm_pipeline.gate.gate import Gate, GateState
-from crm_pipeline.gate.pacer import LONGEST_WAITED_PAUSE_SECONDS, Pacer
+from crm_pipeline.gate.pacer import LONGEST_WAITED_PAUSE_SECONDS, PAUSED, POLL_SECONDS, Pacer
 from crm_pipeline.model import Batch, CheckResult, NewsKind, OutcomeKind, PushResult
 from crm_pipeline.push.alike import Alike
 from crm_pipeline.push.doubt import Doubt
@@ -107,44 +107,49 @@ class Push:
 
         `journalled` is told of each portion of outcomes, for a progress bar. `which`: a backfill's choice, in the place
         of what is due. While something is due, one that sends what nobody waits for takes two slots for each request.
-        A repeated call with the same lease goes on with what is left of it. While the gate is paused, or the run is
-        being stopped, nothing is claimed. Once it is stopped, everything is written back or released on return.
+        A repeated call with the same lease goes on with what is left of it. A pause that the CRM asked for is waited
+        out up to a minute, and then only what is still wanted is sent; while the gate is closed or paused for longer,
+        or the run is being stopped, nothing is claimed. Once stopped, everything is written back or released on return.
         Raises DatabaseFailure when the batch cannot be claimed or journalled: what is journalled stays, the lease ends
         by itself. Any other exception, an interrupt too, comes after the journal is applied and the rest released, and
         all come after the threads are joined.
         """
-        state = self.gate.state()
-        waits = state.paused and (
-            state.cause_kind is not NewsKind.THROTTLED or state.paused_seconds > LONGEST_WAITED_PAUSE_SECONDS
-        )
-        waits = waits or state.checked_seconds_ago is None
-        reason = STOPPED if stop.is_set() else (state.cause or UNCHECKED) if waits else self._prepare(stop)
+        state, reason = self._after_a_pause(stop)
+        reason = reason or self._prepare(stop)
         if reason is not None:
             self.queue.release(lease_id, reason)  # what an earlier call of this step had claimed
             return PushResult(lease_id, len(ids), 0, stopped_because=reason)
         outcomes: Counter[str] = Counter()
         sender: Sender | None = None
         try:
-            batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids), state), which)
-            if not batch.contacts:
-                self.queue.release(
-                    lease_id, "a person acted meanwhile"
-                )  # what an earlier call of this step had claimed
+            batch = self._claimed(ids, lease_id, run_id, state, which)
+            claimed = len(batch.contacts)
+            if not claimed:
+                self.queue.release(lease_id, "a person acted meanwhile")  # what an earlier call had claimed
                 return PushResult(lease_id, len(ids), 0)
-            place = {contact_id: number for number, contact_id in enumerate(ids)}
-            batch = replace(batch, contacts=sorted(batch.contacts, key=lambda contact: place[contact.id]))
             slots = BACKFILL_SLOTS if which not in (None, Which.WANTED) and self.queue.due_now() else 1
-            sender = self._sender(batch, state, stop, slots)
-            for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
-                self.queue.journal(lease_id, run_id, entries)
-                outcomes.update(entry.outcome.kind.value for entry in entries)
-                journalled(len(entries))
-                for entry in entries:
-                    logger.debug("Contact %s: %s", entry.contact_id, entry.outcome.kind.value)
-            if stop.is_set() or sum(outcomes.values()) < len(batch.contacts):
-                released = self.queue.release(lease_id, sender.stopped_because or "deleted, or not answered in time")
+            while batch.contacts:
+                sender = self._sender(batch, state, stop, slots)
+                for entries in sender.results(JOURNAL_SECONDS, JOURNAL_ENTRIES):
+                    self.queue.journal(lease_id, run_id, entries)
+                    outcomes.update(entry.outcome.kind.value for entry in entries)
+                    journalled(len(entries))
+                    for entry in entries:
+                        logger.debug("Contact %s: %s", entry.contact_id, entry.outcome.kind.value)
+                reason = sender.stopped_because
+                if reason != PAUSED:
+                    break
+                sender.close()
+                state, reason = self._after_a_pause(stop)
+                if reason is not None:
+                    break
+                batch = self._claimed(ids, lease_id, run_id, state, which)  # what is still wanted of it, and not sent
+            if stop.is_set() or sum(outcomes.values()) < claimed:
+                released = self.queue.release(
+                    lease_id, reason or "no answer that says whose fault it was, or a person acted"
+                )
                 outcomes[OutcomeKind.RELEASED.value] = released.released
-            if stop.is_set():
+            if stop.is_set() and sender is not None:
                 self._journal_late_answers(sender, lease_id, run_id)
         except DatabaseFailure:
             raise  # the same database would take neither journal nor release; the lease ends by itself
@@ -158,7 +163,28 @@ class Push:
         finally:
             if sender is not None:
                 sender.close()
-        return PushResult(lease_id, len(ids), len(batch.contacts), dict(outcomes), sender.stopped_because)
+        return PushResult(lease_id, len(ids), claimed, dict(outcomes), reason)
+
+    def _after_a_pause(self, stop: threading.Event) -> tuple[GateState, str | None]:
+        """The gate, and why nothing may be sent. A pause that the CRM asked for is waited out, up to a minute."""
+        give_up = time.monotonic() + LONGEST_WAITED_PAUSE_SECONDS
+        while True:
+            state = self.gate.state()
+            is_short = state.paused_seconds <= give_up - time.monotonic()
+            if stop.is_set() or not (state.paused and state.cause_kind is NewsKind.THROTTLED and is_short):
+                break
+            stop.wait(min(state.paused_seconds, POLL_SECONDS))
+        if stop.is_set():
+            return state, STOPPED
+        return state, (state.cause or UNCHECKED) if state.paused or state.checked_seconds_ago is None else None
+
+    def _claimed(
+        self, ids: Sequence[UUID], lease_id: UUID, run_id: str, state: GateState, which: Which | None
+    ) -> Batch:
+        """What is due of `ids`, in their order; called again, what is left of it."""
+        batch = self.queue.claim(ids, lease_id, run_id, self._lease_seconds(len(ids), state), which)
+        place = {contact_id: number for number, contact_id in enumerate(ids)}
+        return replace(batch, contacts=sorted(batch.contacts, key=lambda contact: place[contact.id]))
 
     def _journal_late_answers(self, sender: Sender, lease_id: UUID, run_id: str) -> None:
         """Answers that came after their contacts were given back: a success may have overwritten newer data since."""

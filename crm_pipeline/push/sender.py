@@ -15,15 +15,18 @@ from typing import Any
 from crm_pipeline.crms.protocol import Crm
 from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE, Gate
 from crm_pipeline.gate.pacer import Pacer
-from crm_pipeline.model import WELL, Answer, Contact, JournalEntry, NewsKind, Outcome, OutcomeKind
+from crm_pipeline.model import Answer, Contact, JournalEntry, NewsKind, Outcome, OutcomeKind
 from crm_pipeline.push.alike import Alike, blocked, taught
 from crm_pipeline.push.doubt import Doubt
+from crm_pipeline.push.own import is_own, mark_own
 from crm_pipeline.push.sandbox import Sandbox
 
 STOPPED = "the run is being stopped"
 STOP_SECONDS = 3.0
 """How long what is in flight may take to answer once the run is being stopped: it must be dead within 5 s."""
 NO_RESULT = Outcome(OutcomeKind.FAILED, code="no_result", error="The CRM's answer did not name this contact")
+LONGEST_PAUSE_SECONDS = 2.0
+"""A longer one ends the sending: meanwhile people change their minds, here and at the CRM."""
 MARGIN_SECONDS = 5.0
 """Lease that must be left, beyond one request's longest duration, when a request starts."""
 
@@ -52,6 +55,7 @@ class Sender:
         slots_per_request: int,
     ) -> None:
         self._crm = crm
+        self._gate = gate
         self._latest = lease_end - crm.limits.total_seconds - MARGIN_SECONDS
         self._retry_rejected = retry_rejected
         self._sandbox = sandbox
@@ -59,7 +63,9 @@ class Sender:
         self._doubt = doubt
         self._stop = stop
         self._halt = threading.Event()
-        self._pacer = Pacer(gate, len(contacts), self._halt, slots_per_request=slots_per_request)
+        self._pacer = Pacer(
+            gate, len(contacts), self._halt, slots_per_request=slots_per_request, longest_pause=LONGEST_PAUSE_SECONDS
+        )
         self._out: list[JournalEntry] = []
         self._yielded = 0
         self.stopped_because: str | None = None
@@ -70,7 +76,7 @@ class Sender:
         self._in_flight = 0
         self._probe = probe
         self._asked = False
-        """A request was made."""
+        """A request was made that says something about the account."""
         self._threads = min(threads, len(self._requests))
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="push")
 
@@ -172,22 +178,29 @@ class Sender:
     def _push(self, contacts: Sequence[Contact]) -> bool:
         answered = self._ask(contacts)
         if answered is None:
-            return False
+            return self.stopped_because is None
         answer, throttled, started = answered
         note = f"sent again after {throttled} pauses that the CRM asked for" if throttled else None
         outcomes = {contact.id: _noted(answer.outcomes.get(contact.id, NO_RESULT), note) for contact in contacts}
         closed = answer.news.kind is NewsKind.CLOSED
+        in_a_row = 0
         try:
             if answer.news.kind is NewsKind.WELL:
                 news = taught(answer.news, outcomes.values())
-                closed = self._alike.told(news, self._pacer.tell(news))
+                in_a_row = self._pacer.tell(news, time.monotonic() - started)
+                closed = self._alike.told(news, in_a_row)
                 if closed:
                     self._halt.set()  # nothing more, whatever the other threads are at
                     answer = replace(answer, news=news)
                     outcomes = {id_: blocked(outcome, news.sentence) for id_, outcome in outcomes.items()}
         finally:  # whatever becomes of the news, an answer is journalled
+            # The second refusal in a row may be the account's fault already: it is tried again.
+            straight_to_error = not self._retry_rejected and in_a_row <= 1
             for contact in contacts:
-                self._put(contact, outcomes[contact.id], started)
+                outcome = outcomes[contact.id]
+                if straight_to_error and outcome.refused and outcome.kind is OutcomeKind.FAILED:
+                    outcome = replace(outcome, kind=OutcomeKind.REJECTED)
+                self._put(contact, outcome, started)
         if closed:
             self.stopped_because = answer.news.sentence
         return not closed
@@ -197,8 +210,8 @@ class Sender:
 
         But for a last one after which all is well: the contact's outcome may say otherwise.
 
-        Returns the last answer, how often it was throttled, and when its first request began. None: nothing more may
-        be sent, and these contacts' attempts are not counted.
+        Returns the last answer, how often it was throttled, and when its first request began. None: there is none, and
+        these contacts' attempts are not counted.
         """
         ask: Callable[[], Answer] = partial(self._crm.push, contacts)
         throttled = 0
@@ -206,18 +219,24 @@ class Sender:
         while True:
             refusal = self._pacer.wait(self._latest)
             if refusal is not None:
-                self.stopped_because = refusal
+                if not self._halt.is_set():  # whoever has set it knows why
+                    self.stopped_because = refusal
                 return None
             first = first or time.monotonic()
-            self._asked = True
-            answer = self._sandbox.guard(ask())
-            if answer.news.kind is NewsKind.DOUBTFUL:
-                settled = self._settled(answer)
-                if settled is None:
-                    return None
-                answer = settled
-            if answer.then is None and answer.news.kind is NewsKind.WELL:
+            answer = mark_own(self._sandbox.guard(ask()), contacts, self._gate)
+            if answer.news.kind is NewsKind.UNAVAILABLE and is_own(answer):
                 return answer, throttled, first
+            if answer.news.kind is NewsKind.DOUBTFUL:
+                answer = self._settled(answer)
+                if answer.news.kind not in (NewsKind.WELL, NewsKind.CLOSED):
+                    return None  # nobody knows whose fault it was; the gate knows whether the others may go on
+            self._asked = True
+            if answer.news.kind is NewsKind.WELL:
+                if answer.then is None:
+                    return answer, throttled, first
+                self._gate.tell_limit(answer.news.limit_per_second)
+                ask = answer.then  # reads may be well although writes are not: nothing more is told
+                continue
             failures = self._pacer.tell(answer.news)
             if answer.news.kind is NewsKind.THROTTLED:
                 throttled += 1  # asked again after the pause; the attempt is not counted
@@ -225,28 +244,18 @@ class Sender:
             elif answer.news.kind is NewsKind.UNAVAILABLE and failures > FAILURES_BEFORE_PAUSE:
                 self.stopped_because = answer.news.sentence
                 return None  # the failures that opened the pause are enough, a probe is not counted
-            elif answer.then is None:
-                return answer, throttled, first
             else:
-                ask = answer.then
+                return answer, throttled, first
 
-    def _settled(self, answer: Answer) -> Answer | None:
-        """A doubtful answer after `check()`: the contact's own refusal, or the account's; None: nobody knows."""
+    def _settled(self, answer: Answer) -> Answer:
+        """A doubtful answer after `check()`: the contact's own refusal, or with what the check found in its place."""
         news = self._doubt.settled()
-        if news.kind is NewsKind.WELL:
-            return replace(answer, news=WELL)
-        self.stopped_because = news.sentence
         if news.kind is not NewsKind.CLOSED:
-            return None
-        blocked = {
-            contact_id: replace(outcome, kind=OutcomeKind.BLOCKED, error=news.sentence)
-            for contact_id, outcome in answer.outcomes.items()
-        }
-        return replace(answer, outcomes=blocked, news=news)
+            return replace(answer, news=news)
+        outcomes = {contact_id: blocked(outcome, news.sentence) for contact_id, outcome in answer.outcomes.items()}
+        return replace(answer, outcomes=outcomes, news=news)
 
     def _put(self, contact: Contact, outcome: Outcome, started: float) -> None:
-        if outcome.refused and outcome.kind is OutcomeKind.FAILED and not self._retry_rejected:
-            outcome = replace(outcome, kind=OutcomeKind.REJECTED)
         self._out.append(JournalEntry(contact.id, outcome, time.monotonic() - started))
 
 

@@ -58,7 +58,7 @@ def test_a_check_that_is_asked_again_and_again_asks_the_crm_once(with_account: C
 
 
 def test_a_row_of_refusals_is_not_ended_by_a_check_that_nobody_looked_at(with_account: Client, gate: Gate) -> None:
-    gate.tell(News(NewsKind.REFUSED, refusal="HTTP 400", contacts=7))
+    gate.tell(News(NewsKind.REFUSED, contacts=7))
     assert with_account.get(PATH).json()["usable"]
     assert gate.state().refused_in_a_row == 7
 

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crm_pipeline.cli.processes import the_only_one
 from crm_pipeline.database.engine import Database
-from crm_pipeline.errors import UsageError
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.cli.conftest import Run
 from crm_pipeline_tests.support.contacts import contact, insert, insert_many, pair, pairs, sql
@@ -399,12 +397,3 @@ def test_the_ledger_lists_what_has_no_next_step_and_heals_it(database: Database,
     assert run("ledger", "heal").out.startswith("1 queued,")
     assert run("ledger").code == 0
     assert pair(database, bob) == ("Selected", "Queued")
-
-
-def test_a_folder_of_data_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match=r"/file/data cannot be used: Not a directory\. CRM_PIPELINE_DATA_DIR names"):
-        the_only_one(tmp_path / "file" / "data").__enter__()
-    (tmp_path / "running.lock").mkdir()
-    with pytest.raises(UsageError, match="cannot be used: Is a directory"):
-        the_only_one(tmp_path).__enter__()

@@ -22,6 +22,7 @@ from crm_pipeline_tests.contacts.steps import answer
 from crm_pipeline_tests.support.contacts import sql
 from crm_pipeline_tests.support.postgres import cloned
 
+pytestmark = pytest.mark.xdist_group("plans")  # filled once, not by each worker
 CONTACTS = 100_000
 WAITING = 3 * CONTACTS // 10
 BATCH = 100
@@ -85,7 +86,7 @@ def test_the_list_reads_the_head_of_what_is_due(queue: Queue) -> None:
 def test_claim_journal_and_write_back_read_what_their_batch_needs(queue: Queue, kind: OutcomeKind) -> None:
     plans, lease = Plans(queue.database), uuid4()
     ids = listed(queue)
-    assert_cheap(plans.of(lambda: queue.claim(ids, lease, "run", 600)), BATCH * PAGES_PER_CONTACT, 20 * BATCH)
+    assert_cheap(plans.of(lambda: queue.claim(ids, lease, "run", 600)), BATCH * PAGES_PER_CONTACT, 22 * BATCH)
     batch = queue.claim(ids, lease, "run", 600)
     assert len(batch.contacts) == BATCH
     assert_cheap(plans.of(lambda: queue.claim(ids, lease, "run", 600)), 20 * BATCH, 20 * BATCH)
@@ -129,3 +130,15 @@ def test_select_and_unselect_read_the_contacts_that_are_named(queue: Queue) -> N
     plans = Plans(queue.database)
     assert_cheap(plans.of(lambda: queue.unselect(ids)), BATCH * PAGES_PER_CONTACT, 20 * BATCH)
     assert_cheap(plans.of(lambda: queue.select(ids)), BATCH * PAGES_PER_CONTACT, 20 * BATCH)
+
+
+def test_what_is_in_flight_is_read_once_by_a_list_and_once_by_a_claim(queue: Queue) -> None:
+    leases = [uuid4() for _ in range(5)]
+    for lease in leases:
+        queue.claim(listed(queue), lease, "run", 600)
+    in_flight, ids = BATCH * len(leases), listed(queue)
+    plans = Plans(queue.database)
+    assert_cheap(plans.of(lambda: queue.list_due(BATCH)), 10 * BATCH + 10 * in_flight, 4 * BATCH + 6 * in_flight)
+    claimed = plans.of(lambda: queue.claim(ids, uuid4(), "run", 600))
+    assert_cheap(claimed, BATCH * PAGES_PER_CONTACT + 10 * in_flight, 22 * BATCH + 6 * in_flight)
+    queue.give_back("run", "over", crashed=False)

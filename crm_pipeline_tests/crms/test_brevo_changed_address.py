@@ -144,7 +144,6 @@ def test_nothing_is_left_behind_by_a_push_that_failed() -> None:
         ((500, b""), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
         ((200, b"<html>"), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
         ((200, b'{"id":7}'), OutcomeKind.FAILED, NewsKind.UNAVAILABLE),
-        ((400, b'{"message":"no"}'), OutcomeKind.FAILED, NewsKind.WELL),
     ],
 )
 def test_what_goes_wrong_in_any_of_its_requests_is_judged_as_in_a_plain_push(
@@ -153,6 +152,21 @@ def test_what_goes_wrong_in_any_of_its_requests_is_judged_as_in_a_plain_push(
     for before in ([], [FOUND]):
         outcome, last, lines = scripted(*before, answer)
         assert (outcome.kind, last.news.kind, len(lines)) == (kind, news, len(before) + 1)
+
+
+def test_a_refused_renaming_is_judged_as_in_a_plain_push() -> None:
+    outcome, last, lines = scripted(FOUND, (400, b'{"message":"no"}'))
+    assert (outcome.kind, last.news.kind, len(lines)) == (OutcomeKind.FAILED, NewsKind.WELL, 2)
+
+
+@pytest.mark.parametrize("field", ["external_id", "tried_address"])
+def test_a_former_address_that_brevo_takes_for_none_is_not_known_there(field: str) -> None:
+    malformed = replace(MOVED, **{"external_id": None, field: "ann@@example"})
+    outcome, _, lines = scripted(
+        (400, b'{"code":"invalid_parameter","message":"Invalid email"}'), CREATED, contact=malformed
+    )
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.SYNCED, NEW, None)
+    assert [line.split()[0] for line in lines] == ["GET", "POST"]
 
 
 def test_a_renaming_is_a_success_without_a_body_alone() -> None:
@@ -177,11 +191,77 @@ def test_after_an_answer_that_says_nothing_the_address_that_was_tried_is_kept(
     assert (outcome.kind is OutcomeKind.SYNCED, outcome.external_id) == (False, may_be_at)
 
 
-def test_a_renaming_whose_answer_is_lost_leaves_the_former_address_to_be_looked_at() -> None:
-    outcome, _, _ = scripted(FOUND, (503, b""))
-    assert (outcome.kind, outcome.external_id) == (OutcomeKind.FAILED, None)
+@pytest.mark.parametrize("lost", [(503, b""), (200, b"<html>")])
+def test_a_renaming_whose_answer_is_lost_is_looked_for_under_the_former_address_and_may_have_left_the_new_one(
+    lost: tuple[int, bytes],
+) -> None:
+    outcome, _, _ = scripted(FOUND, lost)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.FAILED, None, NEW)
+
+
+@pytest.mark.parametrize("refused", [(400, b"{}"), (429, b""), (401, b"")])
+def test_a_renaming_that_was_refused_has_left_nothing(refused: tuple[int, bytes]) -> None:
+    outcome, _, _ = scripted(FOUND, refused)
+    assert (outcome.external_id, outcome.left_behind) == (None, None)
 
 
 def test_an_address_left_behind_is_listed_although_the_last_answer_is_lost() -> None:
     outcome, _, _ = scripted(FOUND, TAKEN, (503, b""))
     assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.FAILED, NEW, OLD)
+
+
+@pytest.mark.parametrize("known_as", [None, "4711", OLD])
+def test_an_address_that_was_never_sent_is_not_kept(known_as: str | None) -> None:
+    with connected("http://127.0.0.1:9/v3") as nowhere:
+        outcome, _, _ = pushed(nowhere, Contact(ID, NEW, external_id=known_as))
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.FAILED, None, None)
+
+
+TRIED = replace(MOVED, external_id=None, tried_address=OLD)
+
+
+def test_an_address_that_a_push_died_with_is_looked_at_and_never_renamed(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD, name="Somebody Else"))
+    outcome, _, requests = pushed(brevo, TRIED)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.SYNCED, NEW, OLD)
+    assert requests == 2
+    assert "left behind" in str(outcome.note)
+    assert {contact.email: contact.attributes["LASTNAME"] for contact in account.contacts()} == {
+        OLD: "Else",
+        NEW: "Lee",
+    }
+
+
+def test_an_opt_out_under_an_address_that_a_push_died_with_is_kept(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    kept = account.contact(OLD)
+    assert kept is not None
+    account.save(replace(kept, extra={"emailBlacklisted": True}))
+    outcome, _, _ = pushed(brevo, TRIED)
+    assert outcome.kind is OutcomeKind.SKIPPED
+    assert len(account.contacts()) == 1
+
+
+def test_an_address_that_a_push_died_with_and_that_brevo_does_not_know_leaves_nothing(brevo: Brevo) -> None:
+    outcome, _, _ = pushed(brevo, TRIED)
+    assert (outcome.kind, outcome.external_id, outcome.left_behind) == (OutcomeKind.SYNCED, NEW, None)
+
+
+def test_a_renaming_notes_the_address_that_an_earlier_push_died_with(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    outcome, _, _ = pushed(brevo, replace(MOVED, tried_address="tried@example.com"))
+    assert (outcome.kind, outcome.left_behind) == (OutcomeKind.SYNCED, "tried@example.com")
+    assert [contact.email for contact in account.contacts()] == [NEW]
+
+
+def test_an_address_that_a_push_died_with_and_that_is_surely_its_own_is_renamed(account: Account, brevo: Brevo) -> None:
+    pushed(brevo, Contact(ID, OLD))
+    outcome, _, _ = pushed(brevo, replace(MOVED, tried_address=OLD))
+    assert (outcome.kind, outcome.left_behind) == (OutcomeKind.SYNCED, None)
+    assert [contact.email for contact in account.contacts()] == [NEW]
+
+
+def test_an_address_that_a_push_died_with_is_noted_although_the_next_one_failed() -> None:
+    for each in ([(500, b"")], [FOUND, (400, b"{}")], [FOUND, (503, b"")]):
+        outcome, _, _ = scripted(*each, contact=TRIED)
+        assert (outcome.kind, outcome.left_behind) == (OutcomeKind.FAILED, OLD)

@@ -63,7 +63,7 @@ def test_a_database_of_the_first_version_becomes_a_fresh_one_and_keeps_its_rows(
     sql(database, "DROP INDEX crm_sync_address; ALTER TABLE crm_attempts DROP COLUMN left_behind")
     gone = (
         "pace throttled_at throttles raised_at limit_per_second requests_per_hour hour_ends_at hour_used "
-        "refusal refused_in_a_row"
+        "refused_in_a_row refused_at accepted_at"
     )
     sql(database, "ALTER TABLE crm_gate " + ", ".join(f"DROP COLUMN {column}" for column in gone.split()))
     sql(database, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")

@@ -155,7 +155,7 @@ def test_a_closed_gate_keeps_its_cause_until_a_check_passes(gate: Gate, database
     sql(database, "UPDATE crm_gate SET paused_until = now()")
     state = gate.begin()
     assert (state.paused, state.needs_check, state.cause) == (False, True, "BREVO_API_KEY is refused")
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     state = gate.state()
     assert (state.cause, state.needs_check) == (None, False)
 

@@ -80,7 +80,7 @@ def test_the_quota_says_nothing_over_the_reason_that_a_person_must_read(clock: V
 def test_a_passed_check_and_a_good_answer_give_no_more_than_the_quota(clock: VirtualTime) -> None:
     gate = gate_of(clock)
     granted(*[gate] * 4)
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     gate.tell(WELL)
     assert granted(gate) == 0
 

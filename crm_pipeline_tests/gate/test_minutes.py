@@ -41,7 +41,7 @@ class Minutes:
         self._chance = random.Random(1)
         gate = Gate(self.clock.database, "brevo", "key-1", self.rate)
         gate.begin()
-        gate.tell_check(CheckResult(News(NewsKind.WELL, limit_per_second=LIMIT)))
+        gate.tell_check(CheckResult(News(NewsKind.WELL, limit_per_second=LIMIT)), gate.state())
         self.clock.run(*[self._process] * self.processes)
 
     @property

@@ -95,7 +95,7 @@ def test_a_refused_key_is_the_reason_even_after_a_429_or_an_outage(gate: Gate) -
     for before in ([throttled(100)], [DOWN] * FAILURES_BEFORE_PAUSE):
         pause_after(gate, *before, CLOSED)
         assert gate.state().cause_kind is NewsKind.CLOSED
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
 
 
 def test_a_good_answer_lifts_no_pause_and_forgets_one_that_is_over(gate: Gate, other: Gate) -> None:
@@ -109,23 +109,35 @@ def test_a_good_answer_lifts_no_pause_and_forgets_one_that_is_over(gate: Gate, o
 
 def test_a_passed_check_opens_a_closed_gate_but_keeps_the_pause_that_the_crm_asked_for(gate: Gate) -> None:
     gate.tell(CLOSED)
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     assert not gate.state().paused
     gate.tell(throttled(100))
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     state = gate.state()
     assert (state.paused, state.cause) == (True, "quota used up")
 
 
+def test_a_passed_check_keeps_the_rest_of_the_pause_that_the_crm_asked_for_before_it_closed(
+    gate: Gate, database: Database
+) -> None:
+    pause_after(gate, throttled(600), CLOSED)  # the answer to a request that was in flight
+    gate.tell_check(CheckResult(WELL), gate.state())
+    state = gate.state()
+    assert (state.cause_kind, state.cause) == (NewsKind.THROTTLED, "the CRM asked for a pause")
+    assert 590 < state.paused_seconds <= 600
+    assert not state.needs_check
+    assert not Gate(database, "brevo", identity="key-2", rate_per_second=100).begin().paused, "another account's"
+
+
 def test_a_passed_check_after_an_outage_lets_one_contact_through_alone(gate: Gate) -> None:
     pause_after(gate, *[DOWN] * FAILURES_BEFORE_PAUSE)
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     state = gate.state()
     assert (state.paused, state.half_open) == (False, True)
 
 
 def test_a_failed_check_is_told_like_any_other_answer(gate: Gate) -> None:
-    gate.tell_check(CheckResult(CLOSED))
+    gate.tell_check(CheckResult(CLOSED), gate.state())
     assert gate.state().cause == "BREVO_API_KEY is refused"
 
 
@@ -133,7 +145,7 @@ def test_pauses_begin_small_again_once_contacts_have_come_through(gate: Gate) ->
     for _ in range(4):
         gate.tell(CLOSED)
         over(gate)
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     pacer = Pacer(gate, 1, threading.Event())
     assert pacer.wait(time.monotonic() + 5) is None
     pacer.tell(WELL)
@@ -144,7 +156,7 @@ def test_pauses_go_on_growing_while_no_contact_comes_through(gate: Gate) -> None
     for _ in range(4):
         gate.tell(CLOSED)
         over(gate)
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
     assert pause_after(gate, CLOSED) > 300, "the check passes, and yet each contact closes the gate again"
 
 
@@ -187,12 +199,12 @@ def test_a_changed_address_or_key_opens_every_kind_of_pause_and_asks_for_a_check
 
 def test_a_check_is_needed_at_first_after_an_hour_and_after_each_closing_or_outage(gate: Gate) -> None:
     assert gate.state().needs_check
-    gate.tell_check(CheckResult(WELL))
+    gate.tell_check(CheckResult(WELL), gate.state())
     assert not gate.state().needs_check
     sql(gate.database, "UPDATE crm_gate SET checked_at = now() - interval '61 minutes'")
     assert gate.state().needs_check
     for news in ([CLOSED], [DOWN] * FAILURES_BEFORE_PAUSE):
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
         assert not gate.state().needs_check
         pause_after(gate, *news)
         assert gate.state().needs_check

@@ -151,7 +151,7 @@ def test_a_limit_is_written_when_it_is_news_and_costs_no_statement_else(clock: V
 
 def test_bad_news_and_a_check_carry_the_limit_too(clock: VirtualTime) -> None:
     gate = gate_of(clock)
-    gate.tell_check(CheckResult(limited(50)))
+    gate.tell_check(CheckResult(limited(50)), gate.state())
     assert rate(gate) == pytest.approx(48)
     gate.tell(News(NewsKind.UNAVAILABLE, "Brevo answers 500", limit_per_second=25))
     assert rate(gate) == pytest.approx(24)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from crm_pipeline.database.engine import Database
 from crm_pipeline.gate import pacer as module
 from crm_pipeline.gate.gate import Gate
-from crm_pipeline.gate.pacer import Pacer
+from crm_pipeline.gate.pacer import PAUSED, Pacer
 from crm_pipeline.model import WELL, News, NewsKind
 from crm_pipeline_tests.support.contacts import sql
 
@@ -117,6 +117,15 @@ def test_a_pause_is_waited_out_only_when_it_is_short_and_asked_for(
     gate.tell(news)
     pacer = Pacer(gate, 1, threading.Event())
     assert pacer.wait(time.monotonic() + (300 if reason else 4)) == (reason or "the pause lasts longer than the lease")
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(1, None), (5, PAUSED), (61, "quota used up")])
+def test_whoever_holds_contacts_meanwhile_waits_for_the_end_of_short_pauses_only(
+    database: Database, seconds: float, reason: str | None
+) -> None:
+    gate = gate_of(database, 100)
+    gate.tell(throttled(seconds))
+    assert Pacer(gate, 1, threading.Event(), longest_pause=2).wait(time.monotonic() + 300) == reason
 
 
 def test_a_crm_that_is_down_ends_the_batch(database: Database) -> None:

@@ -14,7 +14,7 @@ from crm_pipeline.gate.pacer import Pacer
 from crm_pipeline.model import WELL, CheckResult, News, NewsKind
 from crm_pipeline_tests.support.contacts import sql
 
-REFUSED = News(NewsKind.REFUSED, "All were refused alike", refusal="HTTP 400, invalid_parameter")
+REFUSED = News(NewsKind.REFUSED, "All were refused alike")
 ACCEPTED = replace(WELL, accepted=True)
 CLOSED = News(NewsKind.CLOSED, "BREVO_API_KEY is refused")
 
@@ -59,10 +59,9 @@ def test_all_contacts_of_one_request_are_counted(gate: Gate) -> None:
     assert gate.state().cause_kind is NewsKind.CLOSED
 
 
-@pytest.mark.parametrize("between", [ACCEPTED, replace(REFUSED, refusal="HTTP 404")], ids=["accepted", "another"])
-def test_a_contact_that_is_taken_or_refused_for_something_else_begins_the_row_anew(gate: Gate, between: News) -> None:
+def test_a_contact_that_is_taken_begins_the_row_anew(gate: Gate) -> None:
     refuse(gate, 19)
-    gate.tell(between)
+    gate.tell(ACCEPTED)
     assert refuse(gate, 19) == 19
     assert gate.state().cause_kind is None
 
@@ -142,6 +141,15 @@ def test_an_acceptance_of_an_earlier_request_does_not_end_the_row_that_closed_th
     assert (gate.state().paused, gate.state().refused_in_a_row) == (True, 20)
 
 
+@pytest.mark.parametrize("news", [REFUSED, News(NewsKind.UNAVAILABLE, "down")], ids=lambda news: news.kind)
+def test_acceptances_are_told_until_one_began_after_the_last_refusal_or_failure(gate: Gate, news: News) -> None:
+    gate.tell(news)
+    assert gate.tell(ACCEPTED, age_seconds=10) == 1
+    assert (gate.state().refused_in_a_row, gate.reserve(1).trouble) == (0, True)
+    assert gate.tell(ACCEPTED) == 0
+    assert not gate.reserve(1).trouble
+
+
 def test_a_refusal_below_the_number_leaves_the_slots_in_hand(gate: Gate, database: Database) -> None:
     pacer = Pacer(gate, 100, threading.Event())
     assert pacer.wait(time.monotonic() + 5) is None
@@ -158,7 +166,11 @@ def test_another_key_or_address_ends_the_row(gate: Gate, database: Database) -> 
     refuse(gate)
     changed = Gate(database, "brevo", identity="key-2", rate_per_second=100)
     assert not changed.state().half_open
+    gate.tell(ACCEPTED)
+    gate.tell(News(NewsKind.THROTTLED, "slow down", 30))
     changed.begin()
+    row = "SELECT refused_at, accepted_at, raised_at FROM crm_gate WHERE crm = 'brevo'"
+    assert sql(database, row) == [(None, None, None)]
     gate.begin()  # back to the key of before: nothing of it is left
     assert not gate.state().half_open
 

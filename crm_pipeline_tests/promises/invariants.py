@@ -83,11 +83,16 @@ class Moment:
         return now == row
 
     def _anothers_landed_at(self, key: Key, row: Row) -> bool:
+        """It went to this address, or may have renamed what the CRM had there."""
         return any(
-            of != key and of[1] == key[1] and attempt.external_id == row.email_key and self.newly(of, "fenced")
+            of != key and of[1] == key[1] and row.email_key in self._known_as(of) and self.newly(of, "fenced")
             for (_, of), attempt in self.after.journal.items()
             if attempt.applied == "fenced" and attempt.outcome in ("synced", "failed")
         )
+
+    def _known_as(self, key: Key) -> set[str | None]:
+        journalled = {attempt.external_id for (_, of), attempt in self.after.journal.items() if of == key}
+        return journalled | {row.known_as for row in (self.before.rows.get(key),) if row is not None}
 
 
 def i1_no_loss(before: Look, after: Look) -> Iterator[str]:
@@ -161,18 +166,22 @@ def i6_complete_was_accepted(moment: Moment) -> Iterator[str]:
 
 
 def i7_convergence(moment: Moment) -> Iterator[str]:
-    """CRM data equals the contact for every Complete contact, no answer on its way and no undetected late push given"""
+    """every Complete contact is in the CRM under its address, with its data, no answer on its way and no undetected
+    late push given"""
     memory = moment.memory
-    on_their_way = {key for (_, key), attempt in moment.after.journal.items() if attempt.applied == "pending"}
-    on_their_way = on_their_way.union(*(worker.late for worker in memory.workers))
+    late = {of for of, attempt in moment.after.journal.items() if attempt.applied == "pending"}
+    late |= {(worker.lease_id, key) for worker in memory.workers for key in worker.late}
+    on_their_way = {key for _, key in late}.union(*(memory.robbed[of] for of in late))
     for key, row in moment.after.rows.items():
         if not row.synced or key in on_their_way | memory.by_hand | memory.edited_at_rest | memory.unseen:
             continue
         to, last = row.address, memory.last.get(key)
         if last is None or last.payload != row.payload or to is None:
             yield f"{key} is Complete as {row.payload}, but the CRM took {last and last.payload} last"
-        elif len(memory.owners[to]) == 1 and memory.records[key[1], to].payload != row.payload:
-            yield f"{key} is Complete as {row.payload}, but the CRM holds {memory.records[key[1], to].payload}"
+        elif (record := memory.records.get((key[1], to))) is None:
+            yield f"{key} is Complete as {row.payload}, but the CRM has nobody under this address"
+        elif len(memory.owners[to]) == 1 and record.payload != row.payload:
+            yield f"{key} is Complete as {row.payload}, but the CRM holds {record.payload}"
 
 
 def i8_attempts_are_counted_once(moment: Moment) -> Iterator[str]:
@@ -254,7 +263,12 @@ def i14_claims_are_fair(moment: Moment) -> Iterator[str]:
         return
     rows = moment.before.of(action.crm)
     leased = {row.email_key for row in rows.values() if row.lease_id is not None and row.email_key}
-    free = {key[0]: row for key, row in rows.items() if row.due and row.lease_id is None and row.address not in leased}
+    known = {row.known_as for row in rows.values() if row.lease_id is not None and row.known_as}
+    free = {
+        key[0]: row
+        for key, row in rows.items()
+        if row.due and row.lease_id is None and row.address not in leased | known and row.former not in leased
+    }
     if action.verb == "list":
         expected = sorted(free, key=lambda contact: (free[contact].updated_at, contact))
         if [queued.id for queued in result] != expected:
@@ -266,17 +280,28 @@ def i14_claims_are_fair(moment: Moment) -> Iterator[str]:
             for contact in sorted(set(action.asked) & free.keys() - moment.locked)
             if free[contact].crashes < ALONE_AT or len(action.asked) == 1
         ]
+        may = [
+            contact
+            for contact in may
+            if not any(_share(free[contact], free[other]) for other in may if other < contact)
+        ]
         addresses = [free[contact].address for contact in may]
         expected = [
             contact for at, contact in enumerate(may) if addresses[at] is None or addresses[at] not in addresses[:at]
         ]
         taken = sorted(key[0] for key, row in moment.after.rows.items() if row.lease_id == action.lease_id)
-        wrong = not set(taken) <= set(may) if moment.interrupts else taken != expected
+        wrong = not set(taken) <= free.keys() if moment.interrupts else taken != expected
         if wrong or taken != [contact.id for contact in result.contacts]:
             yield f"claimed {taken}, got {[contact.id for contact in result.contacts]} instead of {expected}"
         for contact in result.contacts:
             if payload(contact) != moment.after.rows[contact.id, action.crm].payload:
                 yield f"{contact.id} was claimed with old data"
+
+
+def _share(one: Row, other: Row) -> bool:
+    """Has one of them today the address under which the CRM knows the other?"""
+    shared = ((one.former, other.address), (other.former, one.address))
+    return any(former is not None and former == today for former, today in shared)
 
 
 def i15_an_outage_stays_with_its_crm(moment: Moment) -> Iterator[str]:
@@ -287,19 +312,21 @@ def i15_an_outage_stays_with_its_crm(moment: Moment) -> Iterator[str]:
 
 
 def i17_enqueue_twice_is_once(moment: Moment) -> Iterator[str]:
-    """enqueue twice = once; two contacts with the same key are never in flight together"""
+    """enqueue twice = once; two contacts with the same key are never in flight together, nor one with whoever has its
+    former address"""
     if moment.action.verb == "select_again":
         for key, row, now in moment.both():
             if now != row and row.pair == ("Selected", "Queued"):
                 yield f"selecting {key} again changed {row} into {now}"
-    in_flight = Counter(
-        (key[1], address(moment.memory.claimed[key][0]))
-        for key, row in moment.after.rows.items()
-        if row.lease_id is not None
-    )
+    leased = {key: row for key, row in moment.after.rows.items() if row.lease_id is not None}
+    in_flight = Counter((key[1], address(moment.memory.claimed[key][0])) for key in leased)
     for (crm, to), count in in_flight.items():
         if count > 1 and to is not None:
             yield f"{count} contacts with {to} are in flight to {crm}"
+    for key, row in leased.items():
+        own = address(moment.memory.claimed[key][0])
+        if row.known_as not in (None, own) and in_flight[key[1], row.known_as]:
+            yield f"{key} is in flight together with whoever has {row.known_as} now"
 
 
 EVERY_STEP: tuple[Callable[[Moment], Iterator[str]], ...] = (

@@ -59,6 +59,16 @@ class Row:
         return address(self.payload[0])
 
     @property
+    def known_as(self) -> str | None:
+        """The address under which the CRM knows it."""
+        return address(self.external_id) if self.external_id else None
+
+    @property
+    def former(self) -> str | None:
+        """The same, where it has another one today."""
+        return self.known_as if self.known_as != self.address else None
+
+    @property
     def due(self) -> bool:
         return self.processing == "Queued" and self.sync in ("Selected", "Queued", "Complete", "Error")
 

@@ -65,6 +65,8 @@ class Memory:
         """The CRM: (crm, address) -> what it took last."""
         self.last: dict[Key, Accepted] = {}
         self.ever: dict[Key, set[Payload]] = defaultdict(set)
+        self.robbed: dict[tuple[UUID, Key], set[Key]] = defaultdict(set)
+        """(lease, contact) of a late push that renamed a record -> who else has its former address."""
         self.unseen: set[Key] = set()
         """Overwritten by a late push whose answer was never journalled: no queue can see that."""
         self.owners: dict[str, set[UUID]] = defaultdict(set)
@@ -78,26 +80,40 @@ class Memory:
         self.refused: dict[Key, Payload] = {}
         """Rejected with these data, and nobody asked again."""
 
-    def accept(self, request: Request, owned: bool) -> None:
+    def renames(self, request: Request) -> str | None:
+        """The address whose record the request renames, as a CRM that knows contacts by their address does it."""
+        contact, crm = request.contact, request.worker.crm
+        former = address(contact.external_id) if contact.external_id else None
+        taken = (crm, address(contact.email)) in self.records
+        return former if (crm, former) in self.records and not taken and not contact.former_address_in_use else None
+
+    def accept(self, request: Request, owned: bool, seen: Look) -> None:
         """The CRM takes the data; `owned`: the contact's lease is still the worker's."""
         worker, contact = request.worker, request.contact
         key = (contact.id, worker.crm)
         accepted = Accepted(contact.id, payload(contact), worker.lease_id)
         to = address(contact.email)
         assert to is not None
+        former = self.renames(request)
+        robbed: set[Key] = set()
+        if former is not None:
+            del self.records[worker.crm, former]
+            robbed = {of for of, row in seen.of(worker.crm).items() if row.address == former and of != key}
         self.records[worker.crm, to] = self.last[key] = accepted
         self.ever[key].add(accepted.payload)
         if owned:
             self.unseen.discard(key)
         elif not worker.alive or request.kind not in (OutcomeKind.SYNCED, OutcomeKind.FAILED):
-            self.unseen.add(key)  # nobody will journal it, or as a refusal only
+            self.unseen |= {key} | robbed  # nobody will journal it, or as a refusal only
         else:
             worker.late.add(key)
+            self.robbed[worker.lease_id, key] |= robbed
 
     def bury(self, worker: Worker) -> None:
         """The process dies; its late pushes become the ones that nobody can see."""
         worker.alive = False
         self.unseen |= {key for key in worker.late if self.last[key].lease_id == worker.lease_id}
+        self.unseen = self.unseen.union(*(self.robbed[worker.lease_id, key] for key in worker.late))
         self.workers.remove(worker)
 
     def learn(self, before: Look, action: Action, after: Look) -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -145,6 +146,46 @@ def two_contacts_with_one_address_are_claimed_at_once(world: World) -> None:
     world.quiet()
 
 
+def moved(world: World) -> tuple[UUID, UUID]:
+    """A contact that the CRM knows under its former address, and who has that address today."""
+    contact = world.add("ann@example.com")
+    finish(world, world.start())
+    world.edit(contact, ask="brevo", email="ann.moved@example.com")
+    return contact, world.add("ann@example.com")
+
+
+def a_contact_takes_over_the_former_address_of_one_in_flight(world: World) -> None:
+    contact, heir = moved(world)
+    former = world.claim([contact])
+    world.claim([heir])
+    finish(world, former)
+    world.quiet()
+
+
+def a_contact_moves_while_who_took_over_its_former_address_is_in_flight(world: World) -> None:
+    contact, heir = moved(world)
+    owner = world.claim([heir])
+    world.claim([contact])
+    finish(world, owner)
+    world.quiet()
+
+
+def a_contact_and_who_took_over_its_former_address_are_claimed_at_once(world: World) -> None:
+    world.claim(moved(world))
+    world.quiet()
+
+
+def a_late_renaming_takes_away_what_another_has_just_pushed(world: World) -> None:
+    contact, heir = moved(world)
+    former = world.claim([contact])
+    assert former is not None
+    world.stall(former)
+    world.reap()
+    finish(world, world.claim([heir]))
+    finish(world, former)
+    world.quiet()
+
+
 @dataclass(frozen=True)
 class Guard:
     """`removed`: (statements, their text, what stands there without the guard); `breaks`: the invariant that fails."""
@@ -226,6 +267,29 @@ GUARDS = {
         "I17",
         ((("claim",), "SELECT DISTINCT ON (coalesce(email_key, id::text)) *", "SELECT *"),),
         NO_INDEX,
+    ),
+    "the former addresses in flight": Guard(
+        a_contact_takes_over_the_former_address_of_one_in_flight,
+        "I17",
+        ((("claim",), "WHERE held.id = twin.contact_id", "WHERE false"),),
+    ),
+    "the former address in flight": Guard(
+        a_contact_moves_while_who_took_over_its_former_address_is_in_flight,
+        "I17",
+        ((("claim",), f"twin.email_key = {FRAGMENTS['former_key']}", "false"),),
+    ),
+    "the former addresses in a batch": Guard(
+        a_contact_and_who_took_over_its_former_address_are_claimed_at_once,
+        "I17",
+        ((("claim",), "WHERE other.id < picked.id AND", "WHERE false AND"),),
+    ),
+    "a fenced renaming queues again who has the former address": Guard(
+        a_late_renaming_takes_away_what_another_has_just_pushed,
+        "I7",
+        (
+            (("fenced",), "WHERE c.id = late.contact_id", "WHERE false"),
+            (("fenced",), "WHERE was.contact_id = late.contact_id", "WHERE false"),
+        ),
     ),
 }
 

@@ -65,6 +65,7 @@ ACTIONS: dict[str, tuple[int, dict[str, st.SearchStrategy[Any]]]] = {
     "rename": (2, {"pick": PICK, "name": NAMES, "ask": st.sampled_from([None, "brevo", "hubspot"]), "hold": RARELY}),
     "edit_in_flight": (5, {"pick": PICK, "name": NAMES}),
     "readdress": (1, {"pick": PICK, "email": EMAILS, "ask": st.sampled_from([None, "brevo"]), "hold": RARELY}),
+    "take_over": (2, {"pick": PICK}),
     "write": (2, {"pick": PICK, "crm": CRM, "written": WRITTEN, "hold": RARELY}),
     "select": (1, {"pick": PICK, "crm": CRM}),
     "unselect": (1, {"pick": PICK, "crm": CRM}),
@@ -143,6 +144,14 @@ class Interleavings(RuleBasedStateMachine):
     def readdress(self, pick: int, email: str, ask: str | None, hold: bool) -> None:
         for contact in self._contact(pick):
             self.world.edit(contact, ask, hold, email=email)
+
+    def take_over(self, pick: int) -> None:
+        """A contact moves to an address of its own, and the next one gets its old one."""
+        for contact, heir in zip(self._contact(pick), self._contact(pick + 1), strict=True):
+            left = self.world.seen.rows[contact, "brevo"].payload[0]
+            self.world.edit(contact, "brevo", email=f"{self.world.steps}@example.com")
+            if heir != contact:
+                self.world.edit(heir, "brevo", email=left)
 
     def write(self, pick: int, crm: str, written: dict[str, str | None], hold: bool) -> None:
         for contact in self._contact(pick):

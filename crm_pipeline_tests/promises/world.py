@@ -171,11 +171,15 @@ class World:
         """A request reaches the CRM, whoever holds the contact by now; its worker, if it lives, gets the answer."""
         request = self.air.pop(which)
         worker, contact = request.worker, request.contact
+        to = address(contact.email)
+        lost = request.kind is OutcomeKind.FAILED and self.memory.renames(request) is not None
         if request.lands:
             row = self.seen.rows.get((contact.id, worker.crm))
-            self.memory.accept(request, owned=row is not None and row.lease_id == worker.lease_id)
+            self.memory.accept(request, row is not None and row.lease_id == worker.lease_id, self.seen)
         if worker.alive:
-            outcome = Outcome(request.kind, error="because", external_id=address(contact.email))
+            # A renaming whose answer is lost: it is still looked for under its former address.
+            found_at, left_behind = (None, to) if lost else (to, None)
+            outcome = Outcome(request.kind, error="because", external_id=found_at, left_behind=left_behind)
             worker.answers.append(JournalEntry(contact.id, outcome, 0))
 
     def journal(self, worker: Worker) -> None:

@@ -25,5 +25,5 @@ def sync(database: Database, queue: Queue, account: Account) -> Iterator[Pushing
     with connected(account.url, THREADS, api_key=KEY) as brevo:
         gate = Gate(database, "brevo", brevo.identity, RATE)
         gate.begin()
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
         yield Pushing(queue, gate, brevo, THREADS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,8 +15,11 @@ from uuid import UUID, uuid4
 
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.crms.protocol import Crm
+from crm_pipeline.database.engine import Database
+from crm_pipeline.errors import ActionNeeded
 from crm_pipeline.gate.gate import Gate
 from crm_pipeline.model import PushResult
+from crm_pipeline.push.due import find_due
 from crm_pipeline.push.push import Push
 from crm_pipeline.push.sandbox import Sandbox
 from crm_pipeline_tests.support.contacts import sql
@@ -80,6 +84,29 @@ class Pushing:
         """Rows of `crm_attempts` by outcome."""
         rows = sql(self.queue.database, "SELECT outcome, count(*) AS n FROM crm_attempts GROUP BY 1")
         return {row.outcome: row.n for row in rows}
+
+
+def waits_are_over(database: Database) -> None:
+    """Of the gate and of all contacts."""
+    sql(database, "UPDATE crm_gate SET paused_until = now() WHERE paused_until IS NOT NULL")
+    for table in ("crm_sync", "contacts"):
+        sql(database, f"UPDATE {table} SET next_retry_at = now() WHERE next_retry_at IS NOT NULL")
+
+
+def whole_run(sync: Pushing) -> Counter[str]:
+    """A run as Dagster makes it: begin, list, push all batches, write each back. Its outcomes; `red` when it stops."""
+    run = sync.another()
+    outcomes: Counter[str] = Counter()
+    try:
+        run.parts.begin(run.stop)
+    except ActionNeeded:
+        outcomes["red"] += 1
+        return outcomes
+    for batch in find_due(run.queue, 1920, lambda _: 10, probing=run.gate.state().half_open).batches:
+        lease = uuid4()
+        outcomes.update(run.parts.push(batch, lease, RUN, run.stop).outcomes)
+        run.queue.write_back(lease)
+    return outcomes
 
 
 def eventually(condition: Callable[[], T], seconds: float = 5.0) -> T:

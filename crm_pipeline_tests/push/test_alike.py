@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from crm_pipeline.database.engine import Database
-from crm_pipeline.errors import ActionNeeded
-from crm_pipeline.gate.gate import REFUSALS_BEFORE_CLOSED
+from crm_pipeline.gate.gate import REFUSALS_BEFORE_CLOSED, Gate
 from crm_pipeline.model import WELL, News, NewsKind, Outcome, OutcomeKind
 from crm_pipeline.push.alike import Alike, taught
-from crm_pipeline.push.due import find_due
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.crms.brevo_account import connected
-from crm_pipeline_tests.push.pushing import Pushing
+from crm_pipeline_tests.push.pushing import Pushing, waits_are_over, whole_run
 from crm_pipeline_tests.support.contacts import insert, insert_many, pair, pairs, sql
 from crm_pipeline_tests.support.sandbox import KEY
 
@@ -26,7 +24,6 @@ MOST = REFUSALS_BEFORE_CLOSED - 1
 """Attempts that such a fault can cost: the contact that closes the gate waits uncounted."""
 GONE = (400, {"code": "invalid_parameter", "message": "Some of the list ids do not exist"})
 OTHER = (400, {"code": "out_of_range", "message": "something else"})
-INVALID = (400, {"code": "invalid_parameter", "message": "Invalid email address"})
 READ_ONLY = (403, {"code": "permission_denied", "message": "This key may not write"})
 
 
@@ -46,29 +43,6 @@ def open_gate(database: Database) -> None:
     sql(database, "UPDATE crm_gate SET paused_until = NULL, cause = NULL, cause_kind = NULL, checked_at = now()")
 
 
-def waits_are_over(database: Database) -> None:
-    """Of the gate and of all contacts."""
-    sql(database, "UPDATE crm_gate SET paused_until = now() WHERE paused_until IS NOT NULL")
-    for table in ("crm_sync", "contacts"):
-        sql(database, f"UPDATE {table} SET next_retry_at = now() WHERE next_retry_at IS NOT NULL")
-
-
-def whole_run(sync: Pushing) -> Counter[str]:
-    """A run as Dagster makes it: begin, list, push all batches, write each back. Its outcomes; `red` when it stops."""
-    run = sync.another()
-    outcomes: Counter[str] = Counter()
-    try:
-        run.parts.begin(run.stop)
-    except ActionNeeded:
-        outcomes["red"] += 1
-        return outcomes
-    for batch in find_due(run.queue, 1920, lambda _: 10, probing=run.gate.state().half_open).batches:
-        lease = uuid4()
-        outcomes.update(run.parts.push(batch, lease, "run-1", run.stop).outcomes)
-        run.queue.write_back(lease)
-    return outcomes
-
-
 def test_nineteen_attempts_are_the_most_that_a_fault_of_the_account_costs(
     database: Database, account: Account, sync: Pushing
 ) -> None:
@@ -80,7 +54,7 @@ def test_nineteen_attempts_are_the_most_that_a_fault_of_the_account_costs(
     assert (account.received_count, burnt(database)) == (MOST + 1, MOST)
     state = sync.gate.state()
     assert (state.cause_kind, state.paused) == (NewsKind.CLOSED, True)
-    assert "20 contacts in a row were refused alike, or more: Some of the list ids do not exist" in str(state.cause)
+    assert "20 contacts in a row were refused alike, or more, the last with: Some of the list ids" in str(state.cause)
     assert str(result.stopped_because) == state.cause
 
 
@@ -126,11 +100,22 @@ def test_retries_count_too(database: Database, account: Account, sync: Pushing) 
     assert set(pairs(database)) <= {"Queued/Error", "Queued/Queued"}, "nobody is given up for it"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Invalid email address",
+        "Invalid phone number",
+        "email is not valid in email",
+        "Invalid LANDLINE_NUMBER",
+        "Invalid SMS",
+        "Invalid e-mail.",
+    ],
+)
 def test_refusals_that_name_the_contacts_own_data_stop_nobody(
-    database: Database, account: Account, sync: Pushing
+    database: Database, account: Account, sync: Pushing, said: str
 ) -> None:
     insert_many(database, 60)
-    answer(account, lambda _: INVALID)
+    answer(account, lambda _: (400, {"code": "invalid_parameter", "message": said}))
     result = sync.push_and_write_back()
     assert dict(result.outcomes) == {"failed": 60}
     assert sync.gate.state().cause_kind is None
@@ -170,18 +155,39 @@ def test_an_opt_out_does_not_show_that_the_account_is_well() -> None:
     assert taught(WELL, [Outcome(OutcomeKind.SKIPPED, http_status=200)]) == WELL
 
 
-def test_contacts_of_one_request_that_are_refused_differently_show_that_it_is_theirs() -> None:
-    refused = [Outcome(OutcomeKind.FAILED, http_status=400, code=code) for code in ("a", "b")]
-    assert taught(WELL, refused) == WELL
-    assert taught(WELL, refused[:1] * 3).contacts == 3
+def test_of_one_request_those_are_counted_that_say_something_about_the_account() -> None:
+    refused = [Outcome(OutcomeKind.FAILED, http_status=400, code=code) for code in ("a", "b", "b")]
+    assert taught(WELL, refused).contacts == 3
+    assert taught(WELL, [*refused, replace(refused[0], own=True)]).contacts == 3
+    assert taught(WELL, [*refused, Outcome(OutcomeKind.SYNCED)]).accepted
 
 
-@pytest.mark.parametrize("other", [None, OTHER, (422, GONE[1])], ids=["synced", "another code", "another status"])
-def test_one_that_is_answered_otherwise_begins_the_row_anew(
+@pytest.mark.parametrize("attribute", ["EMAIL_TYPE", "EMAIL-TYPE", "MOBILE_PHONE", "SMS_CONSENT", "WORK_EMAIL"])
+def test_an_attribute_whose_name_holds_an_address_or_a_phone_is_not_the_contacts_own_data(
+    database: Database, account: Account, sync: Pushing, attribute: str
+) -> None:
+    insert_many(database, 60)
+    refused = (400, {"code": "invalid_parameter", "message": f"Invalid value for attribute {attribute}"})
+    answer(account, lambda _: refused)
+    sync.push_and_write_back()
+    assert burnt(database) == MOST
+
+
+@pytest.mark.parametrize("other", [OTHER, (422, GONE[1])], ids=["another code", "another status"])
+def test_refusals_by_turns_cost_no_more_than_refusals_alike(
     database: Database, account: Account, sync: Pushing, other: Any
 ) -> None:
+    insert_many(database, 60)
+    answer(account, lambda number: other if number % 2 else GONE)
+    for _ in range(4):
+        whole_run(sync)
+        waits_are_over(database)
+    assert burnt(database) == MOST
+
+
+def test_one_that_is_taken_begins_the_row_anew(database: Database, account: Account, sync: Pushing) -> None:
     insert_many(database, 34)
-    answer(account, lambda number: other if number == 15 else GONE)
+    answer(account, lambda number: None if number == 15 else GONE)
     result = sync.another(threads=1).push_and_write_back()
     assert sum(result.outcomes.values()) == 34
     assert "released" not in result.outcomes
@@ -279,6 +285,34 @@ def test_a_refusal_that_goes_straight_to_error_counts_too(database: Database, ac
     answer(account, lambda _: GONE)
     sync.another(retry_rejected=False).push_and_write_back()
     assert account.received_count == REFUSALS_BEFORE_CLOSED
+
+
+def test_a_fault_of_the_account_sends_one_contact_straight_to_error_at_most(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 60)
+    answer(account, lambda _: GONE)
+    sync.another(retry_rejected=False).push_and_write_back()
+    assert pairs(database) == {"Error/Error": 1, "Queued/Error": MOST, "Selected/Queued": 60 - MOST - 1}
+
+
+def test_those_that_met_a_fault_that_another_run_told_of_do_not_say_that_the_run_was_stopped(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 60)
+    slow = Gate(database, "brevo", sync.gate.identity, 8)
+    slow.begin()
+
+    def chosen(number: int) -> tuple[int, Any] | None:
+        if number == 20:
+            sync.gate.tell(News(NewsKind.REFUSED, contacts=MOST))
+        return GONE if number >= 20 else None
+
+    answer(account, chosen)
+    result = sync.another(gate=slow).push()
+    assert result.stopped_because == sync.gate.state().cause
+    notes = sql(database, "SELECT DISTINCT note FROM crm_attempts WHERE outcome = 'released'")
+    assert [row.note for row in notes] == [sync.gate.state().cause]
 
 
 def test_an_answer_is_journalled_although_the_database_does_not_take_its_news(

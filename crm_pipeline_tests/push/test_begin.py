@@ -87,7 +87,7 @@ def test_without_its_attributes_read_nothing_is_sent(database: Database, account
     assert "BREVO_API_KEY" in str(result.stopped_because)
     assert sync.gate.state().cause_kind is NewsKind.CLOSED
     account.api_key = right
-    sync.gate.tell_check(CheckResult(News(NewsKind.WELL)))
+    sync.gate.tell_check(CheckResult(News(NewsKind.WELL)), sync.gate.state())
     assert run.push(sync.due(), sync.lease, "run-1", sync.stop).claimed == 3
 
 

@@ -102,7 +102,7 @@ def test_a_server_that_changes_its_kind_during_a_run_gets_no_further_contact(
     ):
         gate = Gate(database, "brevo", brevo.identity, 1000)
         gate.begin()
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
         changing = Pushing(sync.queue, gate, brevo, threads=1, sandbox=may_be)
         result = changing.push_and_write_back()
         assert len(server.requests) == 4
@@ -121,7 +121,7 @@ def test_a_server_that_does_not_answer_is_not_taken_for_one_of_the_wrong_kind(
     with raw_server(lambda peer: None) as server, connected(server.url) as brevo:
         gate = Gate(database, "brevo", brevo.identity, 1000)
         gate.begin()
-        gate.tell_check(CheckResult(WELL))
+        gate.tell_check(CheckResult(WELL), gate.state())
         demo = Pushing(sync.queue, gate, brevo, threads=1, sandbox=Sandbox(embedded_database=True, allowed=False))
         assert dict(demo.push().outcomes) == {"failed": 1}
     assert attempts(database, ann)[0].code == "connection"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from crm_pipeline.database.engine import Database
-from crm_pipeline.model import CheckResult, News, NewsKind
+from crm_pipeline.model import Answer, CheckResult, Contact, News, NewsKind
 from crm_pipeline.push.doubt import Doubt
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.push.pushing import Pushing
@@ -76,6 +77,16 @@ def test_what_nobody_can_settle_is_given_back_uncounted(database: Database, acco
     assert [attempt.outcome for attempt in attempts(database, ann)] == ["released"]
 
 
+def test_one_whose_check_meets_a_429_is_given_back_and_the_others_go_on(
+    database: Database, account: Account, sync: Pushing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_many(database, 30)
+    refuse(account, 403, "person-7@example.com")
+    monkeypatch.setattr(sync.crm, "check", lambda: CheckResult(News(NewsKind.THROTTLED, "slow down", 1)))
+    result = sync.push()
+    assert (dict(result.outcomes), result.stopped_because) == ({"synced": 29, "released": 1}, None)
+
+
 def test_contacts_that_doubt_at_once_share_one_check(database: Database, account: Account, sync: Pushing) -> None:
     insert_many(database, 12)
     asked = []
@@ -121,6 +132,33 @@ def test_a_check_that_found_a_fault_is_shared_by_all_who_waited_for_it() -> None
     assert len(asked) <= 2, "the first, and one for all who came while it was under way"
 
 
+def opt_out(account: Account, address: str) -> None:
+    kept = account.contact(address)
+    assert kept is not None
+    account.save(replace(kept, extra={**kept.extra, "emailBlacklisted": True}))
+
+
+def test_an_opt_out_during_the_pause_that_another_met_within_a_renaming_is_seen(
+    database: Database, account: Account, sync: Pushing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert(database, "old@example.com")
+    sync.push_and_write_back()
+    moved = "UPDATE contacts SET email = 'new@example.com', brevo_sync_status = 'Selected', "
+    sql(database, f"{moved} brevo_processing_status = 'Queued'")
+    look = sync.crm.push
+
+    def looked_and_then_paused(contacts: Sequence[Contact]) -> Answer:
+        answer = look(contacts)
+        if answer.then is not None:  # it had not opted out
+            sync.gate.tell(News(NewsKind.THROTTLED, "another process met a 429", 3))
+            opt_out(account, "old@example.com")
+        return answer
+
+    monkeypatch.setattr(sync.crm, "push", looked_and_then_paused)
+    assert dict(sync.another().push().outcomes) == {"skipped": 1}
+    assert [(kept.email, kept.extra["emailBlacklisted"]) for kept in account.contacts()] == [("old@example.com", True)]
+
+
 def test_an_opt_out_during_a_pause_within_a_renaming_is_seen(
     database: Database, account: Account, sync: Pushing
 ) -> None:
@@ -131,9 +169,7 @@ def test_an_opt_out_during_a_pause_within_a_renaming_is_seen(
 
     def once(_address: str) -> tuple[int, None] | None:
         account.faults.answer = None
-        kept = account.contact("old@example.com")
-        assert kept is not None
-        account.save(replace(kept, extra={**kept.extra, "emailBlacklisted": True}))
+        opt_out(account, "old@example.com")
         return 429, None
 
     account.faults.answer = once

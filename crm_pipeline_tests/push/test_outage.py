@@ -9,7 +9,7 @@ from crm_pipeline.database.engine import Database
 from crm_pipeline.gate.gate import FAILURES_BEFORE_PAUSE
 from crm_pipeline.model import News, NewsKind
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.push.pushing import Pushing
+from crm_pipeline_tests.push.pushing import Pushing, waits_are_over, whole_run
 from crm_pipeline_tests.support.contacts import insert, insert_many, pairs, sql
 
 DOWN = News(NewsKind.UNAVAILABLE, "Brevo is out of order")
@@ -46,6 +46,20 @@ def test_nothing_is_claimed_while_the_crm_is_known_to_be_down(
     result = sync.push()
     assert (result.claimed, result.stopped_because, account.received) == (0, "Brevo is out of order", [])
     assert sql(database, "SELECT FROM crm_sync UNION ALL SELECT FROM crm_attempts") == []
+
+
+def test_an_outage_of_writes_costs_ten_attempts_although_reads_are_well(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 60)
+    whole_run(sync)
+    moved = "UPDATE contacts SET email = 'new-' || email, brevo_sync_status = 'Selected', "
+    sql(database, f"{moved} brevo_processing_status = 'Queued'")
+    account.faults.answer = lambda _: (503, None)  # to PUT and POST: GET of the former address is well
+    for _ in range(5):
+        whole_run(sync)
+        waits_are_over(database)
+    assert sync.journal()["failed"] == FAILURES_BEFORE_PAUSE
 
 
 def test_a_few_errors_among_good_answers_pause_nothing(database: Database, account: Account, sync: Pushing) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from crm_pipeline.database.engine import Database
+from crm_pipeline.model import News, NewsKind
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.push.pushing import RUN, Pushing
-from crm_pipeline_tests.support.contacts import attempts, contact, insert, insert_many, mechanics, pair, pairs
+from crm_pipeline_tests.push.pushing import RUN, Pushing, eventually
+from crm_pipeline_tests.support.contacts import attempts, contact, insert, insert_many, mechanics, pair, pairs, sql
 
 Refusal = tuple[int, Any, dict[str, str]]
 
@@ -41,6 +43,71 @@ def test_a_429_is_waited_out_and_sent_again_and_burns_no_attempt(
     assert attempt.note == "sent again after 1 pauses that the CRM asked for"
     assert contact(database, ann).retry_count == 0
     assert pair(database, ann) == ("Complete", "Complete")
+
+
+@contextmanager
+def during_the_pause(database: Database, account: Account, sync: Pushing, seconds: int) -> Iterator[Pushing]:
+    """The first push met a 429; what is done in the block happens while all wait. Then all are pushed."""
+    account.faults.answer = throttling(1, Retry_After=str(seconds))
+    run = sync.another(threads=1)
+    with run.pushing() as pushed:
+        eventually(lambda: sync.gate.state().paused)
+        yield run
+        pushed.result()
+    run.queue.write_back(run.lease)
+
+
+def test_those_that_are_unselected_during_a_pause_are_not_pushed(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    insert_many(database, 40)
+    with during_the_pause(database, account, sync, 3) as run:
+        gone = run.queue.unselect([row.id for row in sql(database, "SELECT id FROM contacts ORDER BY id LIMIT 35")])
+    assert (gone, len(account.contacts())) == (35, 5)
+    assert pairs(database) == {"New/NULL": 35, "Complete/Complete": 5}
+    assert sync.leases() == 0
+
+
+def test_what_is_edited_during_a_pause_is_sent_as_it_is_then(
+    database: Database, account: Account, sync: Pushing
+) -> None:
+    ann = insert(database, "ann@example.com", name="Ann")
+    with during_the_pause(database, account, sync, 3):
+        sql(database, "UPDATE contacts SET name = 'Anna'")
+    stored = account.contact("ann@example.com")
+    assert stored is not None
+    assert stored.attributes["FIRSTNAME"] == "Anna"
+    assert attempts(database, ann)[0].attempt == 1
+
+
+def test_a_push_goes_on_at_once_when_a_pause_has_ended(database: Database, account: Account, sync: Pushing) -> None:
+    insert_many(database, 30)
+    account.faults.answer = throttling(1, Retry_After="3")
+    result = sync.push_and_write_back()
+    assert (dict(result.outcomes), result.stopped_because, result.claimed) == ({"synced": 30}, None, 30)
+    times = [at for at, _ in account.received]
+    begin = times[0]
+    after = [at - begin for at in times if at - begin > 1]
+    assert 2.95 <= after[0] < 3.5
+    assert pairs(database) == {"Complete/Complete": 30}
+
+
+def test_a_pause_is_waited_out_before_anything_is_claimed(database: Database, account: Account, sync: Pushing) -> None:
+    insert_many(database, 2)
+    sync.gate.tell(News(NewsKind.THROTTLED, "slow down", 1.5))
+    with sync.pushing() as pushed:
+        assert sync.leases() == 0
+        sql(database, "UPDATE contacts SET name = 'New'")
+        assert dict(pushed.result().outcomes) == {"synced": 2}
+    sync.queue.write_back(sync.lease)
+    assert pairs(database) == {"Complete/Complete": 2}
+
+
+def test_a_stop_during_a_pause_gives_everything_back(database: Database, account: Account, sync: Pushing) -> None:
+    insert_many(database, 5)
+    with during_the_pause(database, account, sync, 30) as run:
+        run.stop.set()
+    assert (pairs(database), sync.leases()) == ({"Selected/Queued": 5}, 0)
 
 
 def test_nobody_sends_during_a_pause_and_there_is_no_burst_after_it(

@@ -1,5 +1,6 @@
 -- Reads what is due, oldest change first, without a lock: a batch claims its own ids just before it is sent.
-SELECT c.id, {email_key} AS email_key, coalesce(s.crashes, 0) AS crashes, c.{error} IS NOT NULL AS has_error
+SELECT c.id, {email_key} AS email_key, {former_key} AS former_key, coalesce(s.crashes, 0) AS crashes,
+    c.{error} IS NOT NULL AS has_error
 FROM contacts c
 {mechanics}
 WHERE {due}

@@ -1,7 +1,8 @@
 -- Its process died, without a journalled answer: Processing/Processing -> the prior statuses, crashes + 1.
 -- From 2 crashes on the contact is claimed alone, so that it cannot take others down with it.
+-- Its request may have been made: the journal keeps the address that it was claimed with, where the CRM may have it.
 WITH held AS MATERIALIZED (
-    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count,
+    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.email_key,
         CASE WHEN {fenced_at_rest} THEN 'Queued' ELSE s.prior_sync_status END AS prior_sync_status,
         CASE WHEN {fenced_at_rest} THEN 'Queued' ELSE s.prior_processing_status END AS prior_processing_status
     FROM crm_sync s
@@ -24,9 +25,9 @@ WITH held AS MATERIALIZED (
     FROM held
     WHERE s.contact_id = held.contact_id AND s.crm = :crm
 )
-INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, applied)
+INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, external_id, applied)
 SELECT :crm, held.contact_id, held.run_id, held.lease_id, held.retry_count + 1, :target, clock_timestamp(), 'released', :note,
-    CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
+    held.email_key, CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
 FROM held
 ON CONFLICT (lease_id, contact_id) DO NOTHING
 RETURNING contact_id

@@ -1,6 +1,6 @@
 -- An answer whose lease is no longer its own. If its push may have landed, Complete or Error -> Queued/Queued; else it is only marked.
 -- The late request may have overwritten newer data in the CRM, so the contact is pushed once more, and with it whoever has today
--- the address that it went to; one that the CRM was not known to have is looked for there from now on. Under another lease it is that one's end which queues it again: its claimed fingerprint is cleared.
+-- the address that it went to, or that it may have been renamed from; one that the CRM was not known to have is looked for there from now on. Under another lease it is that one's end which queues it again: its claimed fingerprint is cleared.
 -- While somebody holds one of them locked the answer stays pending: the next reaper tries again.
 WITH late AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.external_id, s.lease_id, s.email_key,
@@ -13,8 +13,15 @@ WITH late AS MATERIALIZED (
     UNION ALL
     SELECT late.id, other.contact_id, other.lease_id, NULL
     FROM late
-    JOIN crm_sync other ON other.crm = :crm AND other.email_key = left(lower(late.external_id), {longest_key})
-    WHERE late.may_have_landed AND position('@' IN late.external_id) > 0 AND other.contact_id <> late.contact_id
+    CROSS JOIN LATERAL (
+        SELECT late.external_id
+        UNION
+        SELECT c.{external_id} FROM contacts c WHERE c.id = late.contact_id
+        UNION
+        SELECT was.external_id FROM crm_attempts was WHERE was.contact_id = late.contact_id AND was.crm = :crm
+    ) AS known (address)
+    JOIN crm_sync other ON other.crm = :crm AND other.email_key = left(lower(known.address), {longest_key})
+    WHERE late.may_have_landed AND position('@' IN known.address) > 0 AND other.contact_id <> late.contact_id
 ), locked AS MATERIALIZED (
     SELECT c.id FROM contacts c WHERE c.id IN (SELECT touched.contact_id FROM touched) ORDER BY c.id
     FOR NO KEY UPDATE OF c SKIP LOCKED

@@ -1,5 +1,5 @@
 -- A person wrote a status while the contact was in flight: it is left as written, and the lease ends.
--- What the CRM got is recorded.
+-- What the CRM got, or may have got, is recorded.
 WITH own AS MATERIALIZED (
     SELECT a.id, a.contact_id, a.outcome, a.external_id, a.target
     FROM crm_attempts a
@@ -9,7 +9,7 @@ WITH own AS MATERIALIZED (
 ), contact AS (
     UPDATE contacts c SET {external_id} = own.external_id
     FROM own
-    WHERE c.id = own.contact_id AND own.outcome = 'synced' AND own.external_id IS NOT NULL
+    WHERE c.id = own.contact_id AND own.outcome IN ('synced', 'failed') AND own.external_id IS NOT NULL
 ), sync AS (
     UPDATE crm_sync s
     SET crashes = 0,

@@ -1,6 +1,6 @@
 -- Its process died for the fifth time: Processing/Processing -> Error/Error, until a person asks again.
 WITH held AS MATERIALIZED (
-    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.crashes
+    SELECT s.contact_id, s.lease_id, s.run_id, s.retry_count, s.crashes, s.email_key
     FROM crm_sync s
     JOIN unnest(CAST(:contact_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS locked (contact_id, lease_id)
         -- (IS TRUE keeps the planner from joining by the lease, each contact with each.)
@@ -23,9 +23,9 @@ WITH held AS MATERIALIZED (
     FROM held
     WHERE s.contact_id = held.contact_id AND s.crm = :crm
 )
-INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, applied)
+INSERT INTO crm_attempts (crm, contact_id, run_id, lease_id, attempt, target, started_at, outcome, note, external_id, applied)
 SELECT :crm, held.contact_id, held.run_id, held.lease_id, held.retry_count + 1, :target, clock_timestamp(), 'released', :note,
-    CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
+    held.email_key, CASE WHEN held.contact_id IN (SELECT contact.id FROM contact) THEN 'applied' ELSE 'overruled' END
 FROM held
 ON CONFLICT (lease_id, contact_id) DO NOTHING
 RETURNING contact_id

@@ -11,7 +11,11 @@ from crm_pipeline.crms.transport import Reply
 from crm_pipeline.model import NewsKind, OutcomeKind
 
 _INVALID = re.compile(r"\binvalid\b|\bnot (?:a )?valid\b", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"\b(?:e-?mail|phone|mobile|sms|whatsapp|landline)", re.IGNORECASE)
+_IDENTIFIER = re.compile(
+    # Not within a name: a wrong EMAIL_TYPE is everybody's trouble.
+    r"(?<![\w-])(?:e-?mails?|phone|mobile|sms|whatsapp|landline(?:_number)?)(?![\w-])",
+    re.IGNORECASE,
+)
 IP_PAGE = "https://app.brevo.com/security/authorised_ips"
 
 

@@ -5,7 +5,7 @@
       |                                     |    `-- a phone number of another contact: once more without it
       `-- its address has changed --> GET the old one
                                         |-- opted out: skipped
-                                        |-- gone, or another contact's too --> POST
+                                        |-- gone, or another contact's too, or not surely ours --> POST
                                         `-- PUT its new address --> synced
                                               `-- gone, or taken --> POST; the old address is left behind
 
@@ -53,8 +53,12 @@ class Upsert:
         self._values = values
         self._lists = {} if list_id is None else {"listIds": [list_id]}
         self._notes = notes
+        self._former = self._another_address(contact.external_id)
+        tried = self._another_address(contact.tried_address)
+        self._tried = tried if tried != self._former else None
         self._left_behind: str | None = None
         self._may_be_at: str | None = None
+        self._may_be_renamed = False
         self._repeated = False
 
     @property
@@ -64,33 +68,39 @@ class Upsert:
 
     def begin(self) -> Answer:
         """The first request."""
-        former = self._former_address()
+        former = self._former or self._tried
         return self._look(former) if former else self._send()
 
-    def _former_address(self) -> str | None:
-        former = text(self._contact.external_id).lower()  # an id of another tool's making is no address
-        return former if "@" in former and former != self._address else None
+    def _another_address(self, known_as: str | None) -> str | None:
+        address = text(known_as).lower()  # an id of another tool's making is no address
+        return address if "@" in address and address != self._address else None
 
     def _send(self) -> Answer:
         """POST /contacts."""
         reply = self._transport.request("POST", "/contacts", self.body)
         # Lost on its way, it may have created the contact all the same: then that is where to look for it.
-        self._may_be_at = None if isinstance(reply, Reply) and 300 <= reply.status < 500 else self._address
+        self._may_be_at = self._address if _may_have_landed(reply) else None
         return self._answer(reply, rows.UPSERT, again=self._send)
 
     def _look(self, former: str) -> Answer:
         """GET the contact under its former address."""
         reply = self._transport.request("GET", _path(former))
-        if isinstance(reply, Reply) and rows.is_unknown_contact(reply):
+        # What it does not take for an address (400) it cannot know. (The next one says if that is the account's fault.)
+        if isinstance(reply, Reply) and (rows.is_unknown_contact(reply) or reply.status == 400):
+            self._tried = self._tried if former == self._former else None
             return self._go_on(reply, self._send)
         outcome, news = self._answers.judge(reply, rows.LOOK)
         if not isinstance(reply, Reply) or outcome.kind is not OutcomeKind.SYNCED:
             return self._ended(reply, outcome, news)
         if reply.json["emailBlacklisted"]:
+            self._tried = None
             outcome = replace(outcome, kind=OutcomeKind.SKIPPED, error="Opted out at Brevo, under its former address")
             return self._ended(reply, outcome, news)
         if self._contact.former_address_in_use:
             self._notes.append("its former address is another contact's, and stays as it is")
+            return self._go_on(reply, self._send, news)
+        if former != self._former:
+            self._notes.append("the address that an earlier push was tried with may be another's, and is left behind")
             return self._go_on(reply, self._send, news)
         return self._go_on(reply, lambda: self._rename(former), news)
 
@@ -98,11 +108,13 @@ class Upsert:
         """PUT the new address, with everything else."""
         body: dict[str, Any] = {"attributes": {**self._values, "EMAIL": self._address}, **self._lists}
         reply = self._transport.request("PUT", _path(former), body)
+        self._may_be_renamed = _may_have_landed(reply)
         if isinstance(reply, Reply):
             if rows.is_unknown_contact(reply):
                 return self._go_on(reply, self._send)
             if "EMAIL" in rows.duplicates(reply):
                 self._left_behind = former
+                self._notes.append("the new address was another contact's already: the former one is left behind")
                 return self._go_on(reply, self._send)
         return self._answer(reply, rows.RENAME, again=lambda: self._rename(former))
 
@@ -127,15 +139,21 @@ class Upsert:
 
     def _ended(self, reply: Reply | TransportFailure, outcome: Outcome, news: News) -> Answer:
         synced = outcome.kind is OutcomeKind.SYNCED
-        if synced and self._left_behind is not None:
-            self._notes.append("the new address was another contact's already: the former one is left behind")
+        left_behind = self._left_behind if synced or self._may_be_at else None
+        if self._may_be_renamed and not synced:
+            left_behind = self._address  # should it get another address before it is tried again
         outcome = replace(
             outcome,
             external_id=self._address if synced else self._may_be_at,
-            left_behind=self._left_behind if synced or self._may_be_at else None,
+            left_behind=left_behind or self._tried,
             note="; ".join(self._notes) or None,
         )
         return Answer({self._contact.id: outcome}, news, isinstance(reply, Reply) and reply.sandbox)
+
+
+def _may_have_landed(reply: Reply | TransportFailure) -> bool:
+    """It was taken, or nobody knows: lost on its way, it may have been taken all the same."""
+    return not 300 <= reply.status < 500 if isinstance(reply, Reply) else reply.sent
 
 
 def _path(address: str) -> str:

@@ -10,10 +10,10 @@ UNREACHED := The packages could not be installed. Is there a network, and a disk
 # More than there are cores: four of them wait most of the time, for daemons or a browser.
 WORKERS ?= 6
 
-.PHONY: help install dev up sandbox test lint types bench docs screenshots constraints clean
+.PHONY: help install dev up sandbox test test-ui lint types bench docs screenshots constraints clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(READY)  ## make .venv with everything in it
 
@@ -39,11 +39,14 @@ sandbox: $(READY)  ## run the sandbox alone
 test: lint types $(READY)  ## run all checks and tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
+test-ui: $(READY)  ## click through Dagster's pages in Chromium
+	$(BIN)/python -m pytest -p no:xdist -m ui $(ARGS)
+
 docs: $(READY)  ## build the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 screenshots: $(READY)  ## take the pictures of Dagster's pages in docs/images anew
-	CRM_TESTS_PICTURES=docs/images $(BIN)/python -m pytest -q -p no:xdist crm_pipeline_tests/orchestration/test_browser.py
+	CRM_TESTS_PICTURES=docs/images $(BIN)/python -m pytest -q -p no:xdist -m ui
 
 lint: $(READY)  ## check style and the import rules
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from crm_pipeline_tests.support.contacts import insert, insert_many, pairs, sql
 from crm_pipeline_tests.support.postgres import cloned
 from crm_pipeline_tests.support.sandbox import KEY
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300), pytest.mark.xdist_group("at once")]
+pytestmark = [pytest.mark.browser, pytest.mark.ui, pytest.mark.timeout(300)]
 DAYS = [str(TODAY - timedelta(days=back)) for back in (3, 2, 1)]
 LINE_COLOUR = [79, 67, 221]
 THREADS = 16

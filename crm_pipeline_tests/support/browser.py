@@ -17,7 +17,7 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-PATIENCE_MS = 90_000
+PATIENCE_MS = 60_000
 """How long a page may take to show what is expected: other tests keep the machine busy."""
 
 

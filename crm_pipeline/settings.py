@@ -23,6 +23,7 @@ from crm_pipeline.crms.protocol import CrmSpec
 from crm_pipeline.crms.registry import CRMS
 from crm_pipeline.database.engine import psycopg2_url, where
 from crm_pipeline.errors import SettingsError
+from crm_pipeline.redaction import mask
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 ENV_FILE_VARIABLE = "CRM_PIPELINE_ENV_FILE"
@@ -330,4 +331,4 @@ def _sentence(variable: str, problem: Any) -> str:
         return f"{variable} {reason}."
     if any(word in variable for word in ("KEY", "TOKEN", "SECRET", "PASSWORD", "URL")):
         return f"{variable}: {reason[0].lower()}{reason[1:]}."
-    return f"{variable} is {shown!r}: {reason[0].lower()}{reason[1:]}."
+    return f"{variable} is {mask(repr(shown))}: {reason[0].lower()}{reason[1:]}."

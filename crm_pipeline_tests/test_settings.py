@@ -158,6 +158,11 @@ def test_every_variable_is_read_under_its_crms_name(load: Load) -> None:
     assert brevo.requests_per_hour == 30_000
 
 
+def test_a_key_that_was_pasted_into_another_variable_is_not_shown(load: Load) -> None:
+    with pytest.raises(SettingsError, match=r"BREVO_LIST_ID is '\*\*\*'"):
+        load(BREVO_LIST_ID="xkeysib-0123456789abcdef")
+
+
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_an_empty_key_is_no_key(load: Load, blank: str) -> None:
     assert not load(BREVO_API_KEY=blank).crms["brevo"].enabled

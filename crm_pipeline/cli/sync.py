@@ -42,10 +42,10 @@ def sync(
         with _stopped_by_ctrl_c() as stop:
             ids = None if contact is None else _wanted(pipeline, contact)
             pipeline.begin(stop)
-            summary = _cycle(pipeline, ids, stop)
+            summary, stopped_because = _cycle(pipeline, ids, stop)
         if ids is not None and not summary.attempts:
             console.print("Nothing was pushed: another run is pushing it, or its address, just now.", style="yellow")
-        _show(pipeline, summary, stopped=stop.is_set())
+        _show(pipeline, summary, stopped_because, stopped=stop.is_set())
     finally:
         pipeline.close()
 
@@ -61,9 +61,13 @@ def _wanted(pipeline: Pipeline, name: str) -> list[UUID]:
     return ids
 
 
-def _cycle(pipeline: Pipeline, ids: list[UUID] | None, stop: threading.Event) -> RunSummary:
-    """Push what is due, or just `ids`, which are selected first. What a failure leaves behind is given back."""
+def _cycle(pipeline: Pipeline, ids: list[UUID] | None, stop: threading.Event) -> tuple[RunSummary, str | None]:
+    """Push what is due, or just `ids`, which are selected first. What a failure leaves behind is given back.
+
+    Returns what was done, and why it ended before all was sent, if it did.
+    """
     run_id = str(uuid4())
+    reason: str | None = None
     queue = pipeline.queue
     found = pipeline.find_due(take_back_always=True)
     batches = found.batches
@@ -75,11 +79,14 @@ def _cycle(pipeline: Pipeline, ids: list[UUID] | None, stop: threading.Event) ->
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(f"{pipeline.crm.spec.title}", total=sum(map(len, batches)))
             for number, batch in enumerate(batches):
-                if stop.is_set() or not _push(pipeline, batch, run_id, number, stop, progress, task):
+                if stop.is_set():
+                    break
+                reason = _push(pipeline, batch, run_id, number, stop, progress, task)
+                if reason is not None:
                     break
     finally:
         queue.give_back(run_id, "the sync ended", crashed=False)
-    return run_summary(queue, run_id)
+    return run_summary(queue, run_id), reason
 
 
 def _push(
@@ -90,16 +97,16 @@ def _push(
     stop: threading.Event,
     progress: Progress,
     task: TaskID,
-) -> bool:
-    """Push and write back one batch; False: the gate is closed, the next would get nothing through either."""
+) -> str | None:
+    """Push and write back one batch; why the next would get nothing through either, or None."""
     lease_id = uuid5(UUID(run_id), str(number))
     pushed = pipeline.push.push(ids, lease_id, run_id, stop, lambda count: progress.advance(task, count))
     pipeline.queue.write_back(lease_id)
     progress.advance(task, len(ids) - sum(pushed.outcomes.values()))
-    return pushed.stopped_because is None
+    return pushed.stopped_because
 
 
-def _show(pipeline: Pipeline, summary: RunSummary, stopped: bool) -> None:
+def _show(pipeline: Pipeline, summary: RunSummary, stopped_because: str | None, stopped: bool) -> None:
     """The summary as people read it; raises ActionNeeded when the account is closed."""
     title = pipeline.crm.spec.title
     for failure in summary.failures:
@@ -108,7 +115,8 @@ def _show(pipeline: Pipeline, summary: RunSummary, stopped: bool) -> None:
             f"{failure.masked_email} ({failure.contact_id}) {failure.outcome}, {at}:\n    {failure.error or ''}",
             style="yellow", markup=False, highlight=False,
         )  # fmt: skip
-    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.attempts.items()) or "nothing was due"
+    counts = ", ".join(f"{count:,} {outcome}" for outcome, count in summary.attempts.items())
+    counts = counts or ("nothing was sent" if stopped_because else "nothing was due")
     pace = f" at {summary.throughput_per_second:g} contacts/s" if summary.attempts else ""
     console.print(
         f"{title}: {counts}{pace}; {summary.queued:,} due now, {summary.waiting:,} waiting for their retry.",
@@ -119,6 +127,8 @@ def _show(pipeline: Pipeline, summary: RunSummary, stopped: bool) -> None:
         raise ActionNeeded(f"{state.cause} The contacts wait, and go on by themselves once this is put right.")
     if state.paused:
         console.print(f"{title} is {state.sentence()}", style="yellow", markup=False)
+    elif stopped_because and not stopped:
+        console.print(f"It ended early: {stopped_because}.", style="yellow", markup=False)
     if stopped:
         raise typer.Exit(130)
 

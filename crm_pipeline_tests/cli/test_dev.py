@@ -123,49 +123,44 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.mark.browser
-def test_everything_starts_demo_contacts_are_synced_people_see_it_and_ctrl_c_ends_it_all(
+def test_everything_starts_syncs_and_shows_itself_survives_kill_9_and_ends_with_ctrl_c(
     tmp_path: Path, page: Page
 ) -> None:
+    ports = free_ports(2)
     ignored = {"DATABASE_URL": "postgresql://user:s3cret@db.invalid/app", "BREVO_API_KEY": "a-real-key"}
-    with dev(tmp_path / "data", BREVO_LIST_ID="30", **ignored) as running:
-        assert "Ignored in this trial: DATABASE_URL, BREVO_API_KEY." in running.said
-        assert "s3cret" not in running.said
-        wait_for(running.all_complete, every=1)
-        running.select_four()
-        wait_for(lambda: running.pushes() == 9 and running.all_complete(), every=1)
-
-        page.goto(running.sandbox)
-        for number in range(1, 6):
-            row = page.get_by_role("row").filter(has_text=f"test-dual-status-{number}@example.com")
-            expect(row).to_contain_text("List 30")
-        page.get_by_role("searchbox").fill("status-3 test")
-        expect(page.get_by_role("row").filter(has_text="@example.com")).to_have_count(1)
-
-        page.goto(f"{running.ui}/runs")
-        expect(page.get_by_text("Success").first).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("brevo_sync").first).to_be_visible()
-        page.goto(f"{running.ui}/assets/brevo/contacts")
-        expect(page.get_by_text("contacts").first).to_be_visible(timeout=30_000)
-    assert running.process.returncode == 0
-    assert processes_of(running.folder) == []
-
-
-def test_a_start_after_kill_9_ends_what_was_left_behind_takes_its_ports_finds_the_data_and_syncs(
-    tmp_path: Path,
-) -> None:
-    port, sandbox_port = free_ports(2)
-    with dev(tmp_path / "data", (port, sandbox_port)) as killed:
+    with dev(tmp_path / "data", ports, BREVO_LIST_ID="30", **ignored) as killed:
+        assert "Ignored in this trial: DATABASE_URL, BREVO_API_KEY." in killed.said
+        assert "s3cret" not in killed.said
         wait_for(killed.all_complete, every=1)
+        killed.select_four()
+        wait_for(lambda: killed.pushes() == 9 and killed.all_complete(), every=1)
+        people_see_it(page, killed)
         killed.process.kill()
         killed.process.wait()
     assert processes_of(killed.folder) != []
-    with dev(tmp_path / "data", (port, sandbox_port)) as running:
+    with dev(tmp_path / "data", ports) as running:
         assert "that an earlier start had left behind" in running.said
         assert running.all_complete(), "the same data are found"
         assert running.pushes() == 0, "nothing is pushed anew"
         running.select_four()
         wait_for(lambda: running.pushes() == 4 and running.all_complete(), every=1)
+    assert running.process.returncode == 0
     assert processes_of(running.folder) == []
+
+
+def people_see_it(page: Page, running: Dev) -> None:
+    """The contacts at the sandbox, in the list of the settings; the runs and the asset in Dagster's UI."""
+    page.goto(running.sandbox)
+    for number in range(1, 6):
+        row = page.get_by_role("row").filter(has_text=f"test-dual-status-{number}@example.com")
+        expect(row).to_contain_text("List 30")
+    page.get_by_role("searchbox").fill("status-3 test")
+    expect(page.get_by_role("row").filter(has_text="@example.com")).to_have_count(1)
+    page.goto(f"{running.ui}/runs")
+    expect(page.get_by_text("Success").first).to_be_visible()
+    expect(page.get_by_text("brevo_sync").first).to_be_visible()
+    page.goto(f"{running.ui}/assets/brevo/contacts")
+    expect(page.get_by_text("contacts").first).to_be_visible()
 
 
 def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:

@@ -100,6 +100,14 @@ def _alert_urls(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _addresses(text: str) -> str:
+    addresses = [address.strip() for address in text.split(",") if address.strip()]
+    for number, address in enumerate(addresses, 1):
+        if not re.fullmatch(r"[^\s@,;<>]+@[^\s@,;<>]+", address):
+            raise ValueError(f"number {number} is no address; several are separated by commas")
+    return ",".join(addresses)
+
+
 def _smtp_url(secret: SecretStr) -> SecretStr:
     url = secret.get_secret_value()
     if not url.startswith(("mailto://", "mailtos://")):
@@ -188,7 +196,7 @@ class SyncSettings(BaseSettings):
     )
     refusals_error_percent: float = Field(20, ge=0, le=100, description="The same, from which it is red.")
     concurrency: int = Field(16, ge=1, le=64, description="Threads that push at once.")
-    failure_notification_email: str | None = Field(
+    failure_notification_email: Annotated[str, AfterValidator(_addresses)] | None = Field(
         None, description="Addresses, separated by commas, that are told when something turns bad or well again."
     )
 

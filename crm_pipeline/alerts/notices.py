@@ -92,13 +92,13 @@ class Memory:
                 del self.troubles[finding.subject]
                 changed.append((finding, trouble.since))
         for recipient in recipients:
-            own = [(finding, since) for finding, since in changed if recipient.crm in (None, finding.crm)]
+            own = [(finding, since) for finding, since in changed if _concerns(finding.crm, recipient)]
             if own:
                 self._add(recipient, _title([finding for finding, _ in own]), _text(own, now), now)
 
     def digest(self, recipient: Recipient, text: str, now: float) -> None:
         """Make a notice that is no change: how things are."""
-        bad = [subject for subject, trouble in self.troubles.items() if recipient.crm in (None, trouble.crm)]
+        bad = [subject for subject, trouble in self.troubles.items() if _concerns(trouble.crm, recipient)]
         red = "; ".join(bad) if bad else "nothing"
         title = f"crm_pipeline: {len(bad)} red" if bad else "crm_pipeline: all is well"
         self._add(recipient, f"{title} (daily digest)", f"{text}\nRed now: {red}.", now)
@@ -131,6 +131,10 @@ class Memory:
 
     def _add(self, recipient: Recipient, title: str, text: str, now: float) -> None:
         self.outbox.append(Notice(recipient.name, title, text[:LONGEST_TEXT], now))
+
+
+def _concerns(crm: str | None, recipient: Recipient) -> bool:
+    return crm is None or recipient.crm in (None, crm)
 
 
 def _title(findings: Sequence[Finding]) -> str:

@@ -32,6 +32,8 @@ def recipients(settings: Settings) -> list[Recipient]:
     if general.crm_pipeline_smtp_url is not None:
         for name, crm in settings.crms.items():
             if addresses := crm.sync.failure_notification_email:
-                url = addressed(general.crm_pipeline_smtp_url.get_secret_value(), addresses)
-                found.append(Recipient(f"{name.upper()}_SYNC_FAILURE_NOTIFICATION_EMAIL", SecretStr(url), name))
+                for number, address in enumerate(addresses.split(","), 1):
+                    url = addressed(general.crm_pipeline_smtp_url.get_secret_value(), address)
+                    variable = f"{name.upper()}_SYNC_FAILURE_NOTIFICATION_EMAIL"
+                    found.append(Recipient(f"{variable}, number {number}", SecretStr(url), name))
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from crm_pipeline.alerts.notices import Notice
 from crm_pipeline.alerts.recipients import Recipient
@@ -18,19 +20,22 @@ LONGEST_REASON = 300
 
 
 def deliver(parcels: Sequence[tuple[Recipient, Notice]], seconds: float = ALL_SECONDS) -> dict[str, str | None]:
-    """Send each notice; by the recipient's name, why it was not taken, or None. Raises nothing.
+    """Send all notices at once; by the recipient's name, why it was not taken, or None. Raises nothing.
 
-    A recipient that takes its time may have got a notice that counts as not taken, and gets it once more.
+    One who takes longer than `seconds` keeps no other waiting. It may have got a notice that counts as not taken, and
+    gets it once more.
     """
     results: dict[str, str | None] = {}
 
-    def work() -> None:
-        for recipient, notice in parcels:
-            results[recipient.name] = send(recipient, notice.title, notice.text)
+    def work(recipient: Recipient, notice: Notice) -> None:
+        results[recipient.name] = send(recipient, notice.title, notice.text)
 
-    sender = threading.Thread(target=work, name="alerts", daemon=True)
-    sender.start()
-    sender.join(seconds)
+    senders = [threading.Thread(target=work, args=parcel, name="alert", daemon=True) for parcel in parcels]
+    for sender in senders:
+        sender.start()
+    end = time.monotonic() + seconds
+    for sender in senders:
+        sender.join(max(end - time.monotonic(), 0))
     late = f"no answer within {seconds:g} s"
     taken = dict(results)  # what comes later is too late
     return {recipient.name: taken.get(recipient.name, late) for recipient, _ in parcels}
@@ -45,16 +50,34 @@ def send(recipient: Recipient, title: str, text: str) -> str | None:
     if plugin is None:
         return "its URL is not complete"
     plugin.socket_connect_timeout = plugin.socket_read_timeout = ANSWER_SECONDS
-    apprise.logger.propagate = False  # it names addresses
-    with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:  # type: ignore[no-untyped-call]
+    with _said_here(apprise.logger) as said:
         try:
             taken = bool(plugin.notify(body=text, title=title))
         except Exception as error:  # noqa: BLE001 (a notifier's fault must not become ours)
             return f"its notifier failed: {type(error).__name__}"
-        reason = " ".join(said.getvalue().split())
     if taken:
         return None
-    return mask(reason, _secrets(plugin, url))[:LONGEST_REASON] or "it was not taken"
+    return mask(" ".join(said), _secrets(plugin, url))[:LONGEST_REASON] or "it was not taken"
+
+
+@contextmanager
+def _said_here(logger: logging.Logger) -> Iterator[list[str]]:
+    """What the library warns of in this thread. It goes nowhere else: it names addresses."""
+    said: list[str] = []
+    own = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == own:
+                said.append(record.getMessage())
+
+    listener = Listener(logging.WARNING)
+    logger.propagate = False
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
 
 
 def _secrets(plugin: object, url: str) -> list[str]:

@@ -19,6 +19,6 @@ def problem_with(url: str) -> str | None:
     return None
 
 
-def addressed(smtp_url: str, addresses: str) -> str:
-    """The mail server's URL with the recipients in it, which are separated by commas."""
-    return f"{smtp_url}{'&' if '?' in smtp_url else '?'}{urlencode({'to': addresses})}"
+def addressed(smtp_url: str, address: str) -> str:
+    """The mail server's URL with the recipient in it."""
+    return f"{smtp_url}{'&' if '?' in smtp_url else '?'}{urlencode({'to': address})}"

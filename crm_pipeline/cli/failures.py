@@ -104,7 +104,8 @@ def _what_to_do(pipeline: Pipeline, group: FailureGroup) -> tuple[str, str]:
         return "They are tried again by themselves.", ""
     if group.waiting + group.given_up == 1:
         return "Mend what the error names, then:", f"crm-pipeline contacts select {group.contact_id}"
-    chosen_by = f'error_contains: "{group.contains}"' if group.contains else "ids: ..."
+    text = json.dumps(group.contains, ensure_ascii=False)  # a string of JSON is one of YAML
+    chosen_by = f"error_contains: {text}" if group.contains else "ids: ..."
     return f"Mend what the error names, then launch {pipeline.crm.name}_requeue in Dagster with", chosen_by
 
 

@@ -50,7 +50,9 @@ class Processes:
                 start_new_session=True,
             )
         leaders = {process.pid: psutil.Process(process.pid).create_time() for process in self._started.values()}
-        self._register.write_text(json.dumps(leaders))
+        written = self._register.with_suffix(".new")
+        written.write_text(json.dumps(leaders))
+        written.replace(self._register)  # whole, or not at all
 
     def log(self, name: str) -> Path:
         """Where a program's output is."""
@@ -129,7 +131,7 @@ def check_free(port: int, option: str, host: str = "127.0.0.1") -> None:
 def _end_groups(leaders: list[int]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for leader in leaders:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, number)
         end = time.monotonic() + END_SECONDS
         while any(map(_group_lives, leaders)) and time.monotonic() < end:
@@ -138,21 +140,38 @@ def _end_groups(leaders: list[int]) -> None:
 
 
 def _end_leftovers(register: Path) -> None:
-    if not register.exists():
+    try:
+        leaders = {int(pid): float(created) for pid, created in json.loads(register.read_text()).items()}
+    except FileNotFoundError:
         return
-    leaders = {int(pid): created for pid, created in json.loads(register.read_text()).items()}
-    alive = [pid for pid, created in leaders.items() if _group_lives(pid, created)]
+    except (ValueError, AttributeError):  # its disk was full, or the machine went down
+        leaders = {}
+    alive = [pid for pid, created in leaders.items() if _is_ours(pid, created) and _group_lives(pid)]
     if alive:
         Console().print(f"Ending {len(alive)} programs that an earlier start had left behind ...", style="yellow")
         _end_groups(alive)
     register.unlink()
 
 
-def _group_lives(leader: int, since: float = 0.0) -> bool:
-    """Has the group a process that is more than a zombie? One older than `since` belongs to another of that number."""
-    for process in psutil.process_iter(["status", "create_time"]):
+def _is_ours(leader: int, created: float) -> bool:
+    """Is this number still the one that was noted? After a restart of the machine, or of its numbers, it is another's.
+
+    A group keeps its leader's number from being given away, also when the leader itself has ended.
+    """
+    if created < psutil.boot_time() - 1:
+        return False
+    try:
+        return abs(psutil.Process(leader).create_time() - created) < 1
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+
+
+def _group_lives(leader: int) -> bool:
+    """Has the group a process that is more than a zombie?"""
+    for process in psutil.process_iter(["status"]):
         with suppress(ProcessLookupError, psutil.Error):
-            alive = process.info["status"] != psutil.STATUS_ZOMBIE and process.info["create_time"] > since - 1
-            if alive and os.getpgid(process.pid) == leader:
+            if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == leader:
                 return True
     return False

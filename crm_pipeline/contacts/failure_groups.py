@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,7 @@ class FailureGroup:
     @property
     def contains(self) -> str | None:
         """The longest text that the errors of all of them contain, to choose them by; None: there is none of use."""
-        longest = max(self.cause.split("#"), key=len).strip(" .,:;")
+        longest = max(re.split(r"[#\r\n]", self.cause), key=len).strip(" .,:;")
         return longest if len(longest) >= SHORTEST_TEXT else None
 
 

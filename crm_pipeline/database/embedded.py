@@ -10,6 +10,7 @@ import subprocess
 import warnings
 from pathlib import Path
 
+import psutil
 from fasteners import InterProcessLock
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, make_url
@@ -64,17 +65,30 @@ class EmbeddedPostgres:
         if not (self.folder / "postmaster.pid").exists():
             return
         server = self._server(start=False)
-        pgexec(
-            "pg_ctl",
-            ("-w", "-m", "fast", "-D", str(self.folder.resolve()), "stop"),
-            bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION],
-            user=server.system_user,
-        )
+        try:
+            pgexec(
+                "pg_ctl",
+                ("-w", "-m", "fast", "-D", str(self.folder.resolve()), "stop"),
+                bin_path=POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION],
+                user=server.system_user,
+            )
+        except subprocess.CalledProcessError:
+            if self._runs():
+                raise UsageError(
+                    f"The embedded PostgreSQL in {self.folder} did not stop. Its log is {self.folder / 'log'}."
+                ) from None
 
     @staticmethod
     def psql() -> Path:
         """The psql client that came with the server."""
         return Path(POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]) / "psql"
+
+    def _runs(self) -> bool:
+        """Is its main process alive? Killed, it leaves its file behind."""
+        try:
+            return psutil.pid_exists(int((self.folder / "postmaster.pid").read_text().split()[0]))
+        except (OSError, ValueError, IndexError):
+            return False
 
     def _check_room(self) -> None:
         free = shutil.disk_usage(self.folder.parent).free

@@ -57,8 +57,8 @@ class Job:
 
 
 def jobs_of(crm: str) -> list[Job]:
-    """The jobs of one CRM."""
-    return [Job(f"{crm}_{name}", crm, by_days=name == "backfill") for name in ("sync", "requeue", "backfill", "checks")]
+    """The jobs of one CRM. But not the requeue: whoever launches it looks at it, and mostly mistypes an address."""
+    return [Job(f"{crm}_{name}", crm, by_days=name == "backfill") for name in ("sync", "backfill", "checks")]
 
 
 def checks_of(crm: str) -> list[AssetCheckKey]:
@@ -80,10 +80,11 @@ def alert_sensor(settings: Settings, jobs: Sequence[Job], checks: Sequence[Asset
         for job in jobs:
             findings += (_of_days if job.by_days else _of_job)(context.instance, job, page)
         memory.take(findings, told, now)
-        _make_digest(settings, memory, told, now)
         due = {notice.recipient: notice for notice in memory.due([one.name for one in told], now)}
         results = deliver([(one, due[one.name]) for one in told if one.name in due])
         given_up = memory.settle(results, time())
+        if not results:  # it asks the database, which may take its time
+            _make_digest(settings, memory, told, now)
         context.update_cursor(memory.as_json())
         return SkipReason(_said(memory, results, given_up))
 

@@ -58,10 +58,16 @@ def test_what_turned_at_one_look_makes_one_notice() -> None:
 
 def test_who_is_told_of_one_crm_hears_of_no_other() -> None:
     memory = Memory()
-    memory.take([found(True, "job other_sync", "other"), found(True, "job housekeeping", None)], [ALL, BREVO], 0.0)
+    memory.take([found(True, "job other_sync", "other")], [ALL, BREVO], 0.0)
     assert [notice.recipient for notice in memory.outbox] == ["all"]
     memory.take([found(True)], [ALL, BREVO], 1.0)
     assert [notice.recipient for notice in memory.outbox] == ["all", "all", "brevo alone"]
+
+
+def test_what_concerns_all_crms_is_told_to_everybody() -> None:
+    memory = Memory()
+    memory.take([found(True, "job housekeeping", None)], [ALL, BREVO], 0.0)
+    assert [notice.recipient for notice in memory.outbox] == ["all", "brevo alone"]
 
 
 def test_a_notice_that_was_not_taken_is_tried_again_later_and_later_and_keeps_its_place() -> None:

@@ -16,14 +16,18 @@ def test_every_url_and_each_crms_addresses_are_told(monkeypatch: pytest.MonkeyPa
         "CRM_PIPELINE_ALERT_URLS", "json://127.0.0.1/one  slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
     )
     monkeypatch.setenv("CRM_PIPELINE_SMTP_URL", SMTP)
-    monkeypatch.setenv("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "ann@example.com,bob@example.com")
+    monkeypatch.setenv("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "ann@example.com, bob@example.com")
     told = recipients(Settings.load())
     assert [(one.name, one.crm) for one in told] == [
         ("CRM_PIPELINE_ALERT_URLS, number 1 (json)", None),
         ("CRM_PIPELINE_ALERT_URLS, number 2 (slack)", None),
-        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "brevo"),
+        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL, number 1", "brevo"),
+        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL, number 2", "brevo"),
     ]
-    assert told[2].url.get_secret_value() == f"{SMTP}&to=ann%40example.com%2Cbob%40example.com"
+    assert [one.url.get_secret_value() for one in told[2:]] == [
+        f"{SMTP}&to=ann%40example.com",
+        f"{SMTP}&to=bob%40example.com",
+    ]
     assert "hunter22" not in repr(told)
 
 
@@ -35,6 +39,9 @@ def test_every_url_and_each_crms_addresses_are_told(monkeypatch: pytest.MonkeyPa
         ("CRM_PIPELINE_SMTP_URL", "smtp://hunter22", "must begin with mailtos://"),
         ("CRM_PIPELINE_SMTP_URL", "mailtos://hunter22:x@", "is no complete Apprise URL"),
         ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "hunter22@example.com", "set CRM_PIPELINE_SMTP_URL"),
+        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "a@example.com; hunter22@b.com", "number 1 is no address"),
+        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "a@example.com hunter22@b.com", "number 1 is no address"),
+        ("BREVO_SYNC_FAILURE_NOTIFICATION_EMAIL", "a@example.com,hunter22", "number 2 is no address"),
         ("CRM_PIPELINE_DAGSTER_URL", "dagster:hunter22", "must be an address such as https"),
         ("CRM_PIPELINE_ALERT_DIGEST_HOUR", "24", "less than or equal to 23"),
     ],

@@ -46,6 +46,15 @@ def test_a_refusal_is_said_without_the_secrets_of_the_url(webhook: Webhook) -> N
     assert not any(secret in problem for secret in ("secret-path", "hunter22", "user:"))
 
 
+def test_each_reason_is_the_recipients_own(webhook: Webhook, second_webhook: Webhook) -> None:
+    webhook.status, second_webhook.status = 403, 410
+    parcels = [(recipient(webhook.url, "one"), notice("one")), (recipient(second_webhook.url, "two"), notice("two"))]
+    reasons = deliver(parcels)
+    assert "403" in str(reasons["one"])
+    assert "410" not in str(reasons["one"])
+    assert "410" in str(reasons["two"])
+
+
 def test_nobody_at_the_address_is_a_reason_and_no_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -54,7 +63,7 @@ def test_nobody_at_the_address_is_a_reason_and_no_error() -> None:
         assert send(recipient(f"mailto://127.0.0.1:{port}?from=a@b.com&to=c@d.com&mode=insecure"), "t", "b")
 
 
-def test_one_who_never_answers_keeps_the_caller_no_longer_than_agreed(
+def test_one_who_never_answers_keeps_the_caller_no_longer_than_agreed_and_no_other_waiting(
     webhook: Webhook, second_webhook: Webhook
 ) -> None:
     second_webhook.open.clear()
@@ -64,4 +73,4 @@ def test_one_who_never_answers_keeps_the_caller_no_longer_than_agreed(
         (recipient(webhook.url, "after"), notice("after")),
     ]
     late = "no answer within 0.5 s"
-    assert deliver(parcels, seconds=0.5) == {"quick": None, "slow": late, "after": late}
+    assert deliver(parcels, seconds=0.5) == {"quick": None, "slow": late, "after": None}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+import yaml
 
 from crm_pipeline.contacts.chosen import given_up
 from crm_pipeline.contacts.failure_groups import failure_groups
@@ -72,6 +74,14 @@ def test_each_cause_is_shown_with_its_count_an_example_and_the_next_command(data
     assert "waits@example.com" not in said.out
     assert "more: `" not in said.out
     assert "... and 1 cause more: `crm-pipeline failures --limit 2`." in run("failures", "--limit", "1").out
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_line_for_the_requeue_is_yaml_whatever_the_error_says(database: Database, run: Run) -> None:
+    for number in range(2):
+        fail(database, f"p{number}@example.com", 'A "quoted" \\ thing is wrong\nsecond line')
+    (line,) = re.findall(r"with (error_contains: .*?) One of them", run("failures").out)
+    assert yaml.safe_load(line) == {"error_contains": 'A "quoted" \\ thing is wrong'}
 
 
 @pytest.mark.usefixtures("environment")

@@ -160,6 +160,10 @@ class GeneralSettings(BaseSettings):
         None, ge=0, le=23, description="Hour of the day (UTC) at which a daily digest is sent. Unset: none."
     )
 
+    def run_url(self, run_id: str) -> str | None:
+        """A run's page in the Dagster UI; None: nobody has said where that is."""
+        return f"{self.crm_pipeline_dagster_url}/runs/{run_id}" if self.crm_pipeline_dagster_url else None
+
     @field_validator("crm_pipeline_data_dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:

@@ -21,6 +21,7 @@ from crm_pipeline.api.schemas import (
     Selection,
     SyncStatus,
 )
+from crm_pipeline.contacts.counts import counted
 from crm_pipeline.contacts.which import Which
 from crm_pipeline.contacts.wishes import select, unselect
 from crm_pipeline.errors import UnknownContact
@@ -50,7 +51,7 @@ def select_contacts(selection: Selection, parts: TheParts) -> Selected:
     if not updated:
         raise UnknownContact("No contact has any of these ids.")
     verb = "Selected" if wanted else "Unselected"
-    message = f"{verb} {sentences.contacts(updated)} for {sentences.titles(pipelines)}."
+    message = f"{verb} {counted(updated)} for {sentences.titles(pipelines)}."
     if unknown := len(ids) - updated:
         message += f" {unknown:,} of the ids {'has' if unknown == 1 else 'have'} no contact."
     return Selected(

@@ -14,7 +14,7 @@ from crm_pipeline.api.parts import PipelineOfQuery, TheParts
 from crm_pipeline.api.problems import answers
 from crm_pipeline.api.schemas import Failed, Page, Pair, Retried, SyncFailures, SyncStats
 from crm_pipeline.contacts.chosen import given_up, select_again
-from crm_pipeline.contacts.counts import depth, pairs
+from crm_pipeline.contacts.counts import counted, depth, pairs
 from crm_pipeline.contacts.failures import failures
 from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.which import Which
@@ -31,7 +31,7 @@ def retry_all_failures(pipeline: PipelineOfQuery) -> Retried:
     queue = pipeline.queue
     count = select_again(queue, given_up(queue), Which.GIVEN_UP)
     due = "is due again" if count == 1 else "are due again"
-    message = f"{sentences.contacts(count)} {due} for {pipeline.crm.spec.title}."
+    message = f"{counted(count)} {due} for {pipeline.crm.spec.title}."
     return Retried(
         crm=pipeline.crm.name, retried_count=count, message=message + sentences.without_key([pipeline] if count else [])
     )

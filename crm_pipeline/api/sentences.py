@@ -59,11 +59,6 @@ def without_key(pipelines: Sequence[Pipeline]) -> str:
     return "".join(f" {spec.title} is off until {spec.key_variable} is set: contacts wait till then." for spec in off)
 
 
-def contacts(count: int) -> str:
-    """`1 contact`, `1,200 contacts`."""
-    return "1 contact" if count == 1 else f"{count:,} contacts"
-
-
 def _spec(pipeline: Pipeline) -> CrmSpec:
     spec: CrmSpec = pipeline.crm.spec
     return spec

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 
 from crm_pipeline.cli import csv_files
 from crm_pipeline.cli.choice import CrmOption, chosen
-from crm_pipeline.contacts.counts import depth, pairs
+from crm_pipeline.contacts.counts import counted, depth, pairs
 from crm_pipeline.contacts.statuses import PAIRS, Meaning
 from crm_pipeline.logs import start_logging
 from crm_pipeline.model import SyncStatus
@@ -59,7 +59,7 @@ def select(names: Names, crm: CrmOption = None) -> None:
     """A person wants these contacts in the CRM: they are pushed with the next run, with fresh retries."""
     with _pipeline(crm) as pipeline:
         count = pipeline.queue.select(pipeline.contacts.find(names))
-        console.print(f"Selected {_contacts(count)} for {pipeline.crm.spec.title}.")
+        console.print(f"Selected {counted(count)} for {pipeline.crm.spec.title}.")
 
 
 @app.command()
@@ -67,7 +67,7 @@ def unselect(names: Names, crm: CrmOption = None) -> None:
     """Nobody wants these contacts in the CRM any more. What is there already stays there."""
     with _pipeline(crm) as pipeline:
         count = pipeline.queue.unselect(pipeline.contacts.find(names))
-        console.print(f"Unselected {_contacts(count)}; {pipeline.crm.spec.title} keeps what it has.")
+        console.print(f"Unselected {counted(count)}; {pipeline.crm.spec.title} keeps what it has.")
 
 
 @app.command()
@@ -106,8 +106,7 @@ def why(name: Annotated[str, typer.Argument(help="E-mail address or id.")], crm:
             if row.error:
                 console.print(f"Error: {row.error}", markup=False)
             attempts = pipeline.contacts.attempts(row.id, queue.crm)
-            runs = pipeline.settings.general.crm_pipeline_dagster_url
-            lines = [_attempt(attempt, runs and f"{runs}/runs/") for attempt in attempts]
+            lines = [_attempt(attempt, pipeline.settings) for attempt in attempts]
             lines = ["Attempts, the last first:", *lines] if lines else ["It was never pushed."]
             console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
@@ -149,14 +148,14 @@ def _table(rows: list[Any], title: str) -> Table:
     return table
 
 
-def _attempt(row: Any, runs: str | None) -> str:
-    """One row of `crm_attempts`, in a line or more. `runs`: what the page of a run begins with, in Dagster's UI."""
+def _attempt(row: Any, settings: Settings) -> str:
+    """One row of `crm_attempts`, in a line or more."""
     answer = " ".join(str(part) for part in (row.http_status, row.code) if part is not None)
     took = None if row.duration_ms is None else f"{row.duration_ms} ms"
     applied = None if row.applied == "applied" else row.applied
     parts = (f"{row.started_at:%Y-%m-%d %H:%M:%S %Z}", f"attempt {row.attempt}", row.outcome, answer, took, applied)
     said = "; ".join(filter(None, (row.error, row.note)))
-    run = row.run_id and f"{runs or 'run '}{row.run_id}"
+    run = row.run_id and (settings.general.run_url(row.run_id) or f"run {row.run_id}")
     return "\n      ".join(filter(None, ("  " + "  ".join(filter(None, parts)), said, run)))
 
 
@@ -170,7 +169,3 @@ def _cell(value: Any) -> str:
     if hasattr(value, "astimezone"):
         value = f"{value:%Y-%m-%d %H:%M:%S %Z}"
     return "" if value is None else str(value).replace("[", r"\[")
-
-
-def _contacts(count: int) -> str:
-    return "1 contact" if count == 1 else f"{count:,} contacts"

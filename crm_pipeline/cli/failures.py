@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from crm_pipeline.cli.choice import CrmOption, chosen
+from crm_pipeline.contacts.counts import counted
 from crm_pipeline.contacts.failure_groups import FailureGroup, FailureGroups, failure_groups
 from crm_pipeline.logs import start_logging
 from crm_pipeline.settings import Settings
@@ -115,8 +116,3 @@ def _why(group: FailureGroup) -> str:
 
 def _indented(line: str, style: str = "") -> Padding:
     return Padding(Text(line, style), (0, 0, 0, 4), expand=False)
-
-
-def counted(count: int) -> str:
-    """`1 contact`, `1,200 contacts`."""
-    return "1 contact" if count == 1 else f"{count:,} contacts"

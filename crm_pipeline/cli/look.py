@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from crm_pipeline.cli.failures import counted
-from crm_pipeline.contacts.counts import Depth, Recent, depth, recent
+from crm_pipeline.contacts.counts import Depth, Recent, counted, depth, recent
 from crm_pipeline.contacts.standing import LastRun, Standing, last_run, standing
 from crm_pipeline.gate.gate import GateState
 from crm_pipeline.gate.hour import Hour, hour
@@ -48,8 +47,7 @@ class Look:
     @property
     def run_url(self) -> str | None:
         """The last run's page in Dagster's UI, when it is known where that is."""
-        url = self.pipeline.settings.general.crm_pipeline_dagster_url
-        return f"{url}/runs/{self.last_run.run_id}" if url and self.last_run else None
+        return None if self.last_run is None else self.pipeline.settings.general.run_url(self.last_run.run_id)
 
     def to_do(self) -> list[str]:
         """Sentences for a person, each with its next command; empty: nothing is to be done."""

@@ -15,6 +15,11 @@ from crm_pipeline.redaction import mask_email
 FAILURES_SHOWN = 100
 
 
+def counted(contacts: int) -> str:
+    """`1 contact`, `1,200 contacts`."""
+    return "1 contact" if contacts == 1 else f"{contacts:,} contacts"
+
+
 @dataclass(frozen=True, slots=True)
 class Depth:
     """The queue's depth: due now, waiting for a backoff, and the age of the oldest due contact in seconds."""

@@ -2,12 +2,12 @@
 
 It judges what Dagster has on record: each job's newest finished run (of a backfill: each day's), and each check's
 newest evaluation. What is cancelled, and what warns, changes nothing. What was told stands in the sensor's cursor,
-which is in Dagster's database: an outage of the application's is told too.
+which is in Dagster's database: an outage of the application's can be told too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import time
@@ -39,6 +39,8 @@ from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 
 ALERT_SENSOR_SECONDS = 30
+Link = Callable[[str], str]
+"""From a run's id to its page, or to the id where nobody has said where pages are."""
 JUDGED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
 DAY_MINUTES = 24 * 60
 LONGEST_SENTENCE = 800
@@ -69,16 +71,18 @@ def checks_of(crm: str) -> list[AssetCheckKey]:
 def alert_sensor(settings: Settings, jobs: Sequence[Job], checks: Sequence[AssetCheckKey]) -> SensorDefinition:
     """`alert_sensor`, running by default when somebody is to be told."""
     told = recipients(settings)
-    page = settings.general.crm_pipeline_dagster_url
+
+    def link(run_id: str) -> str:
+        return settings.general.run_url(run_id) or run_id
 
     def tick(context: SensorEvaluationContext) -> SkipReason:
         if not told:
             return SkipReason(NOBODY)
         now = time()
         memory = Memory.of(context.cursor)
-        findings = [*_of_checks(context.instance, checks, page)]
+        findings = [*_of_checks(context.instance, checks, link)]
         for job in jobs:
-            findings += (_of_days if job.by_days else _of_job)(context.instance, job, page)
+            findings += (_of_days if job.by_days else _of_job)(context.instance, job, link)
         memory.take(findings, told, now)
         due = {notice.recipient: notice for notice in memory.due([one.name for one in told], now)}
         results = deliver([(one, due[one.name]) for one in told if one.name in due])
@@ -100,14 +104,14 @@ def alert_sensor(settings: Settings, jobs: Sequence[Job], checks: Sequence[Asset
     )
 
 
-def _of_job(instance: DagsterInstance, job: Job, page: str | None) -> Iterator[Finding]:
+def _of_job(instance: DagsterInstance, job: Job, link: Link) -> Iterator[Finding]:
     for run in instance.get_runs(RunsFilter(job_name=job.name, statuses=JUDGED), limit=1):
         bad = run.status is DagsterRunStatus.FAILURE
         says = _why(instance, run.run_id) if bad else f"Its last run succeeded. {_counts(instance, run.run_id)}"
-        yield Finding(f"job {job.name}", job.crm, bad, says.strip(), _link(page, run.run_id))
+        yield Finding(f"job {job.name}", job.crm, bad, says.strip(), link(run.run_id))
 
 
-def _of_days(instance: DagsterInstance, job: Job, page: str | None) -> Iterator[Finding]:
+def _of_days(instance: DagsterInstance, job: Job, link: Link) -> Iterator[Finding]:
     days = instance.get_run_partition_data(RunsFilter(job_name=job.name, statuses=JUDGED))
     failed = sorted((day for day in days if day.status is DagsterRunStatus.FAILURE), key=lambda day: day.partition)
     subject = f"job {job.name}"
@@ -115,13 +119,13 @@ def _of_days(instance: DagsterInstance, job: Job, page: str | None) -> Iterator[
         last = failed[-1]
         which = f"{len(failed)} days failed, the last of them {last.partition}"
         says = f"{last.partition if len(failed) == 1 else which}: {_why(instance, last.run_id)}"
-        yield Finding(subject, job.crm, True, says, _link(page, last.run_id))
+        yield Finding(subject, job.crm, True, says, link(last.run_id))
     elif days:
         last = max(days, key=lambda day: day.end_time or 0.0)
-        yield Finding(subject, job.crm, False, "Every day's last run succeeded.", _link(page, last.run_id))
+        yield Finding(subject, job.crm, False, "Every day's last run succeeded.", link(last.run_id))
 
 
-def _of_checks(instance: DagsterInstance, checks: Sequence[AssetCheckKey], page: str | None) -> Iterator[Finding]:
+def _of_checks(instance: DagsterInstance, checks: Sequence[AssetCheckKey], link: Link) -> Iterator[Finding]:
     newest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(checks))
     for key in checks:
         record = newest.get(key)
@@ -133,7 +137,7 @@ def _of_checks(instance: DagsterInstance, checks: Sequence[AssetCheckKey], page:
             continue
         subject = f"check {key.asset_key.to_user_string()}: {key.name}"
         says = mask(evaluation.description or "")[:LONGEST_SENTENCE]
-        yield Finding(subject, key.asset_key.path[0], bad, says, _link(page, record.run_id))
+        yield Finding(subject, key.asset_key.path[0], bad, says, link(record.run_id))
 
 
 def _why(instance: DagsterInstance, run_id: str) -> str:
@@ -164,10 +168,6 @@ def _counts(instance: DagsterInstance, run_id: str) -> str:
     outcomes = [f"{counts[kind.value]} {kind.value}" for kind in OutcomeKind if counts.get(kind.value)]
     left = f"{counts.get('queued', 0)} due, {counts.get('waiting', 0)} waiting for their retry"
     return f"Contacts: {', '.join(outcomes) or 'none pushed'}; {left}."
-
-
-def _link(page: str | None, run_id: str) -> str:
-    return f"{page}/runs/{run_id}" if page else run_id
 
 
 def _make_digest(settings: Settings, memory: Memory, told: Sequence[Recipient], now: float) -> None:

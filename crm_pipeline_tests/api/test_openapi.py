@@ -56,7 +56,12 @@ def running(postgres: EmbeddedPostgres) -> Iterator[Client]:
 
 
 DOCUMENT = make_app(Parts(Settings.load(), {}), TOKEN).openapi()
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+# Without its security: a request that is wrong only by its token gets the right one all the same, and is answered.
+OPEN = {
+    **DOCUMENT,
+    "components": {name: part for name, part in DOCUMENT["components"].items() if name != "securitySchemes"},
+}
+schema = schemathesis.openapi.from_dict(OPEN)
 
 
 @schema.parametrize()

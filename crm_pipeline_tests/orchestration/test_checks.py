@@ -14,7 +14,6 @@ from crm_pipeline.model import News, NewsKind
 from crm_pipeline.orchestration.checks import CHECKS
 from crm_pipeline.orchestration.verdicts import (
     FEWEST_ATTEMPTS,
-    Verdict,
     drift,
     freshness,
     loss_ledger,
@@ -46,10 +45,6 @@ def attempts(database: Database, synced: int, failed: int, hours_ago: float = 1)
     )
 
 
-def refusals(pipeline: Pipeline) -> Verdict:
-    return refused_share(pipeline)
-
-
 @pytest.mark.parametrize(
     ("failed", "severity"), [(0, None), (9, None), (10, WARN), (39, WARN), (40, ERROR), (200, ERROR)]
 )
@@ -57,7 +52,7 @@ def test_the_share_of_refusals_is_judged_at_the_borders_of_its_settings(
     database: Database, pipeline: Pipeline, failed: int, severity: AssetCheckSeverity | None
 ) -> None:
     attempts(database, 200 - failed, failed)
-    verdict = refusals(pipeline)
+    verdict = refused_share(pipeline)
     assert verdict.passed is (severity is None)
     assert severity is None or verdict.severity is severity
     assert verdict.numbers == {"attempts": 200, "refused": failed, "refused_percent": failed / 2}
@@ -69,17 +64,17 @@ def test_other_borders_are_settings(
     monkeypatch.setenv("BREVO_SYNC_REFUSALS_WARN_PERCENT", "50")
     monkeypatch.setenv("BREVO_SYNC_REFUSALS_ERROR_PERCENT", "75")
     attempts(database, 51, 49)
-    assert refusals(connect(Settings.load(), "brevo")).passed
+    assert refused_share(connect(Settings.load(), "brevo")).passed
     attempts(database, 0, 2)
-    assert refusals(connect(Settings.load(), "brevo")).severity is WARN
+    assert refused_share(connect(Settings.load(), "brevo")).severity is WARN
 
 
 def test_few_attempts_and_old_ones_say_nothing(database: Database, pipeline: Pipeline) -> None:
     attempts(database, 0, FEWEST_ATTEMPTS - 1)
     attempts(database, 0, 100, hours_ago=24.1)
-    assert refusals(pipeline).passed
+    assert refused_share(pipeline).passed
     attempts(database, 0, 1)
-    assert not refusals(pipeline).passed
+    assert not refused_share(pipeline).passed
 
 
 def test_a_gate_closed_for_cause_is_red_and_a_crm_that_is_down_a_warning(

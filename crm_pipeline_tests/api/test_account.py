@@ -17,9 +17,9 @@ from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 from crm_pipeline_tests.api.conftest import Client, served
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import sql
 from crm_pipeline_tests.support.sandbox import KEY
+from crm_pipeline_tests.support.waiting import wait_for
 
 PATH = "/api/v3/crm/brevo/check"
 

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from crm_pipeline.api.app import THREADS
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.api.conftest import Client
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import insert, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 STATS = "/api/v3/contacts/sync-stats?crm=brevo"
 SELECT = "/api/v3/contacts/crm/select"

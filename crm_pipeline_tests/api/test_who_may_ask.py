@@ -13,8 +13,8 @@ from crm_pipeline.database.engine import Database
 from crm_pipeline.errors import SettingsError
 from crm_pipeline.settings import Settings
 from crm_pipeline_tests.api.conftest import BEARER, TOKEN, Client
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import insert, pair
+from crm_pipeline_tests.support.waiting import wait_for
 
 SELECT = "/api/v3/contacts/crm/select"
 

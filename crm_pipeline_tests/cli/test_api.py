@@ -18,8 +18,8 @@ from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.api.conftest import BEARER, TOKEN
 from crm_pipeline_tests.cli.conftest import Run
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import insert, pair
+from crm_pipeline_tests.support.waiting import wait_for
 
 PROGRAM = Path(sys.executable).parent / "crm-pipeline"
 

@@ -18,8 +18,8 @@ from playwright.sync_api import Page, expect
 
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMPLETE = [(f"test-dual-status-{n}@example.com", "Complete", "Complete", None, 0) for n in range(1, 6)]
@@ -32,6 +32,7 @@ SELECT_FOUR = """
     WHERE email IN ('test-dual-status-2@example.com','test-dual-status-3@example.com',
                     'test-dual-status-4@example.com','test-dual-status-5@example.com')
 """
+A_REAL_ACCOUNT = "BREVO_LIST_ID=123\nBREVO_API_KEY=a-real-key\nBREVO_SYNC_SCHEDULER_BATCH_SIZE=20\n"
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("dev")]
 
@@ -135,16 +136,20 @@ def test_everything_starts_syncs_and_shows_itself_survives_kill_9_and_ends_with_
         killed.select_four()
         wait_for(lambda: killed.pushes() == 9 and killed.all_complete(), every=1)
         people_see_it(page, killed)
+        the_api_asks_for_no_token(killed)
+        a_second_start_says_that_it_is_running_already(killed)
         killed.process.kill()
         killed.process.wait()
     assert processes_of(killed.folder) != []
-    with dev(tmp_path / "data", ports) as running:
+    (tmp_path / "real.env").write_text(A_REAL_ACCOUNT)
+    with dev(tmp_path / "data", ports, CRM_PIPELINE_ENV_FILE=str(tmp_path / "real.env")) as running:
         assert "that an earlier start had left behind" in running.said
+        the_account_of_the_env_file_is_ignored_and_another_terminal_finds_the_trial(running)
         assert running.all_complete(), "the same data are found"
         assert running.pushes() == 0, "nothing is pushed anew"
         running.select_four()
         wait_for(lambda: running.pushes() == 4 and running.all_complete(), every=1)
-    assert running.process.returncode == 0
+    assert running.process.returncode == 0, running.said
     assert processes_of(running.folder) == []
 
 
@@ -161,6 +166,27 @@ def people_see_it(page: Page, running: Dev) -> None:
     expect(page.get_by_text("brevo_sync").first).to_be_visible()
     page.goto(f"{running.ui}/assets/brevo/contacts")
     expect(page.get_by_text("contacts").first).to_be_visible()
+
+
+def the_api_asks_for_no_token(running: Dev) -> None:
+    assert f"API            {running.api}" in running.said
+    assert requests.get(f"{running.api}/ready", timeout=10).json() == {"status": "ok"}
+    assert requests.get(f"{running.api}/api/v3/crm/brevo/check", timeout=30).json()["sandbox"]
+
+
+def a_second_start_says_that_it_is_running_already(running: Dev) -> None:
+    with dev(running.folder, screen="second screen") as second:
+        assert second.process.wait(60) == 2
+        assert f"It is running already (process {running.process.pid})" in second.said
+    assert running.process.poll() is None
+
+
+def the_account_of_the_env_file_is_ignored_and_another_terminal_finds_the_trial(running: Dev) -> None:
+    assert "Ignored in this trial: BREVO_LIST_ID, BREVO_API_KEY." in running.said
+    written = (running.folder / "dev.env").read_text()
+    assert f"CRM_PIPELINE_DATA_DIR={running.folder}" in written
+    assert "BREVO_SYNC_SCHEDULER_BATCH_SIZE=20" in written
+    assert "a-real-key" not in written
 
 
 def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
@@ -181,38 +207,6 @@ def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
     assert process.wait(30) == 0
     assert not (folder / "logs" / "dagster-daemon.log").exists()
     assert processes_of(folder) == []
-
-
-@pytest.fixture(scope="module")
-def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """Started by somebody who has a real account in `.env`."""
-    folder = tmp_path_factory.mktemp("trial")
-    file = folder / "real.env"
-    file.write_text("BREVO_LIST_ID=123\nBREVO_API_KEY=a-real-key\nBREVO_SYNC_SCHEDULER_BATCH_SIZE=20\n")
-    with dev(folder / "data", CRM_PIPELINE_ENV_FILE=str(file)) as running:
-        yield running
-
-
-def test_the_account_of_a_real_env_file_is_ignored_and_the_other_terminal_finds_the_trials_data(trial: Dev) -> None:
-    assert "BREVO_LIST_ID" in trial.said
-    wait_for(trial.all_complete, every=1)
-    written = (trial.folder / "dev.env").read_text()
-    assert f"CRM_PIPELINE_DATA_DIR={trial.folder}" in written
-    assert "BREVO_SYNC_SCHEDULER_BATCH_SIZE=20" in written
-    assert "a-real-key" not in written
-
-
-def test_the_api_runs_beside_it_on_this_machine_and_asks_for_no_token(trial: Dev) -> None:
-    assert f"API            {trial.api}" in trial.said
-    assert requests.get(f"{trial.api}/ready", timeout=10).json() == {"status": "ok"}
-    assert requests.get(f"{trial.api}/api/v3/crm/brevo/check", timeout=30).json()["sandbox"]
-
-
-def test_a_second_start_beside_the_first_says_that_it_is_running_already(trial: Dev) -> None:
-    with dev(trial.folder, screen="second screen") as second:
-        assert second.process.wait(60) == 2
-        assert f"It is running already (process {trial.process.pid})" in second.said
-    assert trial.process.poll() is None
 
 
 @pytest.mark.parametrize("option", ["--port", "--sandbox-port", "--api-port"])

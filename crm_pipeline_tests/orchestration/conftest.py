@@ -15,21 +15,26 @@ from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline, connect
-from crm_pipeline_tests.orchestration.live import Dagster, running_dagster
+from crm_pipeline_tests.orchestration.live.stack import Dagster, running_dagster
 from crm_pipeline_tests.support.postgres import cloned
 from crm_pipeline_tests.support.sandbox import KEY
 
 
-@pytest.fixture
-def environment(database: Database, account: Account, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def settings_for(database: Database, account: Account) -> dict[str, str]:
     """What a person would have in `.env`."""
-    values = {
+    return {
         "DATABASE_URL": database.url.render_as_string(hide_password=False),
         "CRM_PIPELINE_ALLOW_SANDBOX": "true",
         "BREVO_API_KEY": KEY,
         "BREVO_API_BASE_URL": account.url,
         "BREVO_SYNC_RATE_PER_SECOND": "500",
     }
+
+
+@pytest.fixture
+def environment(database: Database, account: Account, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The same in this process."""
+    values = settings_for(database, account)
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     return values

@@ -28,8 +28,9 @@ from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 from crm_pipeline_tests.orchestration.days import NOON, TODAY, Backfill, backfill_of
-from crm_pipeline_tests.orchestration.live import ROOT, wait_for
+from crm_pipeline_tests.orchestration.live.stack import ROOT
 from crm_pipeline_tests.support.contacts import insert, mechanics, pair, pairs, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 
 @pytest.fixture

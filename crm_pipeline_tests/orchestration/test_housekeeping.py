@@ -16,12 +16,10 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from sqlalchemy import create_engine, text
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.orchestration import housekeeping
 from crm_pipeline.settings import Settings
-from crm_pipeline_tests.orchestration.live import Dagster, wait_for
 from crm_pipeline_tests.support.contacts import insert_many, sql
 
 Sync = Callable[..., ExecuteInProcessResult]
@@ -188,33 +186,6 @@ def test_it_runs_daily_by_default_for_the_days_of_the_settings(
     schedule = housekeeping.housekeeping_schedule(job)
     assert schedule.default_status is DefaultScheduleStatus.RUNNING
     assert schedule.cron_schedule == "23 3 * * *"
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.xdist_group("live")
-def test_as_people_run_it_old_runs_of_this_code_location_go_and_those_of_others_stay(
-    dagster: Dagster, dagster_database: str
-) -> None:
-    def kept_house() -> str:
-        run_id = dagster.launch("housekeeping")
-        wait_for(lambda: dagster.run(run_id)["endTime"])
-        assert dagster.run(run_id)["status"] == "SUCCESS"
-        return run_id
-
-    ours, theirs = kept_house(), kept_house()
-    engine = create_engine(dagster_database)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE runs SET update_timestamp = now() - interval '31 days'"))
-        moved = text("UPDATE run_tags SET value = '__repository__@others' WHERE key = :key AND run_id = :run")
-        assert connection.execute(moved, {"key": housekeeping.REPOSITORY_TAG, "run": theirs}).rowcount == 1
-    last = kept_house()
-    assert {run["runId"] for run in dagster.runs("housekeeping")} == {theirs, last}
-    with engine.connect() as connection:
-        events = text("SELECT count(*) FROM event_logs WHERE run_id = :run")
-        assert connection.execute(events, {"run": ours}).scalar_one() == 0
-    engine.dispose()
-    assert not (dagster.home / "storage" / ours).exists()
-    assert (dagster.home / "storage" / theirs).exists()
 
 
 def test_old_attempts_go_too(database: Database, sync: Sync, keep_house: Job) -> None:

@@ -15,8 +15,9 @@ import pytest
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.wiring import Pipeline
-from crm_pipeline_tests.orchestration.live import Dagster, wait_for
+from crm_pipeline_tests.orchestration.live.stack import Dagster
 from crm_pipeline_tests.support.contacts import insert_many, pairs, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("at once")]
 CONTACTS = 80

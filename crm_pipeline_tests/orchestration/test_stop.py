@@ -16,8 +16,8 @@ from dagster._core.execution.api import execute_run
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.support.contacts import insert_many, pairs, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 Sync = Callable[..., ExecuteInProcessResult]
 

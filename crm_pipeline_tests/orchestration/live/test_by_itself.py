@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +11,9 @@ import pytest
 
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.orchestration.live import Dagster, running_dagster, wait_for
+from crm_pipeline_tests.orchestration.live.stack import Dagster
 from crm_pipeline_tests.support.contacts import attempts, contact, insert, insert_many, mechanics, pair, pairs, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("live")]
 
@@ -74,32 +74,3 @@ def test_a_refused_contact_is_tried_four_times_and_then_given_up_and_disturbs_no
 
 def others_of(database: Database, contact_id: UUID) -> list[Any]:
     return sql(database, "SELECT c.*, xmin::text FROM contacts c WHERE id <> :id ORDER BY id", id=contact_id)
-
-
-def test_without_a_key_the_location_loads_and_nothing_runs(
-    database: Database, dagster_database: str, environment: dict[str, str], tmp_path: Path
-) -> None:
-    insert_many(database, 3)
-    without = {name: value for name, value in environment.items() if name != "BREVO_API_KEY"}
-    with running_dagster(tmp_path / "home", {**without, "DAGSTER_DATABASE_URL": dagster_database}) as dagster:
-        assert {job["name"] for job in dagster.location()["repositories"][0]["jobs"]} >= {"brevo_sync"}
-        statuses = {name: state["status"] for name, state in dagster.instigators().items()}
-        assert {name: status for name, status in statuses.items() if name.startswith("brevo")} == {
-            "brevo_checks_schedule": "STOPPED",
-            "brevo_sync_schedule": "STOPPED",
-            "brevo_retry_sensor": "STOPPED",
-            "brevo_failed_run_sensor": "STOPPED",
-            "brevo_cancelled_run_sensor": "STOPPED",
-        }
-        log = (tmp_path / "home" / "webserver.log").read_text()
-        assert log.count("Brevo is disabled: BREVO_API_KEY is not set. Its schedule and sensors are off.") == 1
-
-
-def test_a_wrong_setting_keeps_the_location_from_loading_and_the_ui_names_the_variable(
-    dagster_database: str, environment: dict[str, str], tmp_path: Path
-) -> None:
-    wrong = {**environment, "BREVO_LIST_ID": "abc", "DAGSTER_DATABASE_URL": dagster_database}
-    with running_dagster(tmp_path / "home", wrong) as dagster:
-        error = dagster.location()
-        assert error["__typename"] == "PythonError"
-        assert any("BREVO_LIST_ID is 'abc'" in link["error"]["message"] for link in error["errorChain"])

@@ -8,28 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import requests
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-T = TypeVar("T")
+from crm_pipeline_tests.support.waiting import wait_for
 
-
-def wait_for(what: Callable[[], T], seconds: float = 120.0, every: float = 0.3) -> T:
-    """The first true value of `what()`; fails after `seconds`. What costs others time is asked seldom: they need it."""
-    end = time.monotonic() + seconds
-    while True:
-        value = what()
-        if value:
-            return value
-        assert time.monotonic() < end, f"waited {seconds} s in vain; the last value was {value!r}"
-        time.sleep(every)
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 class Dagster:
@@ -89,15 +78,21 @@ class Dagster:
             "runOrError"
         ]
 
-    def runs(self, job: str) -> list[Any]:
-        """The job's runs, newest first."""
+    def runs(self, job: str | None = None) -> list[Any]:
+        """The job's runs, or all, newest first."""
         return list(
             self.ask(
                 """query($f: RunsFilter!) {runsOrError(filter: $f) {... on Runs {results {
                     runId status creationTime startTime endTime tags {key value}}}}}""",
-                f={"pipelineName": job},
+                f={"pipelineName": job} if job else {},
             )["runsOrError"]["results"]
         )
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run."""
+        query = "mutation($id: String!) {deleteRun(runId: $id) {__typename}}"
+        answer = self.ask(query, id=run_id)["deleteRun"]
+        assert answer["__typename"] == "DeletePipelineRunSuccess", answer
 
     def events(self, run_id: str) -> list[Any]:
         """Type and message of each event of a run."""
@@ -164,6 +159,18 @@ class Dagster:
             },
         )["startSensor"]
         assert answer["__typename"] == "Sensor", answer
+
+    def start_schedule(self, schedule: str) -> None:
+        """Switch it on."""
+        answer = self.ask(
+            """mutation($s: ScheduleSelector!) {startSchedule(scheduleSelector: $s) {__typename}}""",
+            s={
+                "repositoryLocationName": "crm_pipeline",
+                "repositoryName": "__repository__",
+                "scheduleName": schedule,
+            },
+        )["startSchedule"]
+        assert answer["__typename"] == "ScheduleStateResult", answer
 
     def stop_schedule(self, schedule: str) -> None:
         """Switch it off, as in the UI."""

@@ -1,26 +1,21 @@
-"""What people do in Dagster's UI, clicked in Chromium: one Dagster, one database and one sandbox for all of it."""
+"""What people do in Dagster's UI, clicked in Chromium."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline.sandbox.registry import SANDBOXES
-from crm_pipeline.sandbox.server import SandboxServer
 from crm_pipeline_tests.orchestration.days import TODAY
-from crm_pipeline_tests.orchestration.live import Dagster, running_dagster, wait_for
-from crm_pipeline_tests.orchestration.ui import PICTURES, Ui
+from crm_pipeline_tests.orchestration.live.stack import Dagster
+from crm_pipeline_tests.orchestration.live.ui import PICTURES, Ui
 from crm_pipeline_tests.support.contacts import insert, insert_many, pairs, sql
-from crm_pipeline_tests.support.postgres import cloned
-from crm_pipeline_tests.support.sandbox import KEY
+from crm_pipeline_tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.ui, pytest.mark.timeout(300)]
 DAYS = [str(TODAY - timedelta(days=back)) for back in (3, 2, 1)]
@@ -34,64 +29,16 @@ COUNT_PIXELS = """(canvas, colour) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def shared_database(postgres: EmbeddedPostgres) -> Iterator[Database]:
-    with cloned(postgres) as url:
-        database = Database(url)
-        # When Dagster loads the code, the oldest contact says which day of a backfill is the first.
-        insert(database, "oldest@example.com", created_at=f"{DAYS[0]} 00:00:00+00")
-        yield database
-        database.dispose()
-
-
-@pytest.fixture(scope="module")
-def shared_account() -> Iterator[Account]:
-    with SandboxServer(api_key=KEY) as server:
-        yield server.account("brevo")
-
-
-@pytest.fixture(scope="module")
-def shared_dagster(
-    postgres: EmbeddedPostgres,
-    shared_database: Database,
-    shared_account: Account,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Dagster]:
-    """Nothing runs by itself: what is due waits until somebody launches a run."""
-    with cloned(postgres, template="template0") as dagster_url:
-        environment = {
-            "DATABASE_URL": shared_database.url.render_as_string(hide_password=False),
-            "DAGSTER_DATABASE_URL": dagster_url.set(drivername="postgresql").render_as_string(hide_password=False),
-            "CRM_PIPELINE_ALLOW_SANDBOX": "true",
-            "BREVO_API_KEY": KEY,
-            "BREVO_API_BASE_URL": shared_account.url,
-            "BREVO_SYNC_RATE_PER_SECOND": "500",
-        }
-        with running_dagster(tmp_path_factory.mktemp("browser") / "home", environment) as dagster:
-            dagster.stop_sensor("brevo_retry_sensor")
-            dagster.stop_schedule("brevo_sync_schedule")
-            yield dagster
+@pytest.fixture(autouse=True)
+def nothing_runs_by_itself(dagster: Dagster) -> None:
+    """What is due waits until somebody launches a run."""
+    dagster.stop_sensor("brevo_retry_sensor")
+    dagster.stop_schedule("brevo_sync_schedule")
 
 
 @pytest.fixture
-def database(shared_database: Database) -> Database:
-    """Without contacts, its gate open."""
-    sql(shared_database, "DELETE FROM contacts")
-    sql(shared_database, "DELETE FROM crm_gate")
-    return shared_database
-
-
-@pytest.fixture
-def account(shared_account: Account) -> Account:
-    """Without contacts and faults."""
-    shared_account.faults.clear()
-    shared_account.empty(SANDBOXES["brevo"].seed)
-    return shared_account
-
-
-@pytest.fixture
-def ui(page: Page, shared_dagster: Dagster) -> Ui:
-    return Ui(page, shared_dagster.url.removesuffix("/graphql"))
+def ui(page: Page, dagster: Dagster) -> Ui:
+    return Ui(page, dagster.url.removesuffix("/graphql"))
 
 
 def days_of(dagster: Dagster, status: str) -> dict[str, str]:
@@ -112,7 +59,7 @@ def sync_several_times(database: Database, dagster: Dagster) -> None:
 
 
 def test_of_three_days_launched_on_the_partitions_page_one_fails_is_run_again_and_all_are_green(
-    database: Database, account: Account, shared_dagster: Dagster, ui: Ui
+    database: Database, account: Account, dagster: Dagster, ui: Ui
 ) -> None:
     for number, day in enumerate(DAYS):
         for i in range(5):
@@ -122,10 +69,10 @@ def test_of_three_days_launched_on_the_partitions_page_one_fails_is_run_again_an
     assert ui.partitions("Total") == ui.partitions("Missing") == 4
     ui.launch_backfill(DAYS[0], DAYS[2], runs=3)
     hold.wait_for(5, 120)
-    wait_for(lambda: days_of(shared_dagster, "SUCCESS").keys() == {DAYS[0], DAYS[2]})
+    wait_for(lambda: days_of(dagster, "SUCCESS").keys() == {DAYS[0], DAYS[2]})
     account.faults.answer = lambda _: (401, {"code": "unauthorized", "message": "Key not found"})
     hold.release()
-    failed = wait_for(lambda: days_of(shared_dagster, "FAILURE"))
+    failed = wait_for(lambda: days_of(dagster, "FAILURE"))
     assert failed.keys() == {DAYS[1]}
     assert pairs(database) == {"Complete/Complete": 10, "Queued/Error": 5}
     ui.job("brevo_backfill", "Partitions")
@@ -137,8 +84,8 @@ def test_of_three_days_launched_on_the_partitions_page_one_fails_is_run_again_an
     expect(ui.page.get_by_text(re.compile("Brevo does not accept the key.*Check BREVO_API_KEY")).first).to_be_visible()
     again = ui.re_execute()
     ui.wait_for_status("Success")
-    assert days_of(shared_dagster, "SUCCESS").keys() == set(DAYS)
-    assert days_of(shared_dagster, "SUCCESS")[DAYS[1]] == again
+    assert days_of(dagster, "SUCCESS").keys() == set(DAYS)
+    assert days_of(dagster, "SUCCESS")[DAYS[1]] == again
     assert pairs(database) == {"Complete/Complete": 15}
     ui.job("brevo_backfill", "Partitions")
     assert (ui.partitions("Failed"), ui.partitions("Missing")) == (0, 1)
@@ -181,14 +128,14 @@ def test_requeue_in_the_launchpad_describes_its_fields_and_is_a_dry_run_until_to
 
 
 def test_the_page_of_brevos_contacts_shows_plots_checks_and_where_the_contacts_come_from(
-    database: Database, account: Account, shared_dagster: Dagster, ui: Ui
+    database: Database, account: Account, dagster: Dagster, ui: Ui
 ) -> None:
     if PICTURES is not None:
-        sync_several_times(database, shared_dagster)
+        sync_several_times(database, dagster)
     insert_many(database, 7)
     insert(database, "nobody-wants@example.com", "New", "Queued")
-    run_id = shared_dagster.launch("brevo_sync")
-    wait_for(lambda: shared_dagster.run(run_id)["status"] == "SUCCESS")
+    run_id = dagster.launch("brevo_sync")
+    wait_for(lambda: dagster.run(run_id)["status"] == "SUCCESS")
 
     ui.asset("Overview")
     row = ui.page.get_by_role("row").filter(has=ui.page.get_by_role("cell", name="synced", exact=True))
@@ -225,7 +172,7 @@ def test_the_page_of_brevos_contacts_shows_plots_checks_and_where_the_contacts_c
 
 
 def test_a_run_terminated_by_the_button_is_dead_within_5_s_and_what_was_not_sent_has_the_statuses_it_had(
-    database: Database, account: Account, shared_dagster: Dagster, ui: Ui
+    database: Database, account: Account, dagster: Dagster, ui: Ui
 ) -> None:
     due = [("Selected", "Queued"), ("Queued", "Queued"), ("Complete", "Queued"), ("Error", "Queued")]
     before = {f"{n}@example.com": due[n % 4] for n in range(640)}
@@ -236,7 +183,7 @@ def test_a_run_terminated_by_the_button_is_dead_within_5_s_and_what_was_not_sent
     ui.picture("sync-launchpad")
     run_id = ui.launch_run()
     wait_for(lambda: account.received, every=0.05)
-    process = shared_dagster.run_process(run_id)
+    process = dagster.run_process(run_id)
     ui.terminate()
     clicked, sent_before = time.monotonic(), len(account.received)
     wait_for(lambda: not process.is_running(), 5, 0.05)

@@ -19,8 +19,9 @@ from crm_pipeline.contacts.statements import Statements
 from crm_pipeline.database.engine import Database
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.conftest import BREVO
-from crm_pipeline_tests.orchestration.live import Dagster, wait_for
+from crm_pipeline_tests.orchestration.live.stack import Dagster
 from crm_pipeline_tests.support.contacts import insert_many, pairs, sql
+from crm_pipeline_tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("killed")]
 BATCH = 10

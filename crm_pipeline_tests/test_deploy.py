@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import re
 import shlex
 import signal
@@ -81,10 +82,9 @@ def commands_of(name: str) -> dict[str, list[str]]:
         found["compose"] = COMPOSE["services"][name]["command"]
     words = {where: shlex.split(command) for where, command in found.items()}
     for where, command in words.items():
-        if command[:2] == ["timeout", "0"]:
-            words[where] = command[2:]
-        elif command[:2] == ["sh", "-c"]:
-            words[where] = shlex.split(command[2].removeprefix("exec "))
+        if command[:2] == ["sh", "-c"]:
+            command = shlex.split(command[2].partition("exec ")[2])
+        words[where] = command[2:] if command[:2] == ["timeout", "0"] else command
     if name == "code":
         deployment = HELM["dagster-user-deployments"]["deployments"][0]
         chart = ["dagster", "api", "grpc", "--host", "0.0.0.0", "--port", str(deployment["port"])]
@@ -222,8 +222,47 @@ def test_a_stop_reaches_the_runs_which_are_children_of_the_code_server() -> None
     assert service_unit("code")["Service"]["KillSignal"] == "SIGTERM"
     assert COMPOSE["services"]["code"]["init"] is True
     assert COMPOSE["services"]["code"]["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
-    assert rendered("code")["dockerCommand"].startswith("timeout 0 ")
+    assert shlex.split(rendered("code")["dockerCommand"])[2].partition("exec ")[2].startswith("timeout 0 ")
     assert HELM["runLauncher"]["type"] == "K8sRunLauncher"  # there each run is a pod, which is told by itself
+
+
+def test_a_stop_of_everything_waits_until_everything_has_stopped() -> None:
+    # What starts after the target stops before it. In any other order the stop of the target is over at once.
+    for name in SERVICES:
+        assert "crm-pipeline.target" in service_unit(name)["Unit"]["After"].split(), name
+
+
+def test_the_code_counts_as_started_when_it_answers() -> None:
+    server, start = commands_of("code")["systemd"], service_unit("code")["Service"]["ExecStartPost"]
+    assert f"/dagster api grpc-health-check --port {option(server, '--port')} " in start
+    for name in ("webserver", "daemon"):
+        assert "crm-pipeline-code.service" in service_unit(name)["Unit"]["After"].split(), name
+
+
+@pytest.mark.parametrize(("answers", "status"), [("true", 0), ("false", 1)])
+def test_a_start_of_code_that_ends_before_it_answers_has_failed(answers: str, status: int) -> None:
+    shell, flag, script = shlex.split(service_unit("code")["Service"]["ExecStartPost"])
+    check = script.removeprefix("until ").partition(" >")[0]
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    waiting = [shell, flag, script.replace(check, answers).replace("$$", "$")]  # `$$` is systemd's way to write `$`
+    assert subprocess.run(waiting, env=os.environ | {"MAINPID": str(ended.pid)}, timeout=10).returncode == status
+
+
+@pytest.mark.parametrize("name", ["code", "webserver", "daemon"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_renders_commands_give_dagster_an_address_that_it_takes(name: str, scheme: str) -> None:
+    shell, flag, script = shlex.split(rendered(name)["dockerCommand"])
+    before, exec_, _ = script.partition("exec ")
+    address = {"DAGSTER_DATABASE_URL": f"{scheme}://user:p%40ss@host:5432/dagster"}
+    printed = subprocess.run(
+        [shell, flag, f"{before}{exec_}printenv DAGSTER_DATABASE_URL"],
+        env=os.environ | address,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert printed.stdout == "postgresql://user:p%40ss@host:5432/dagster\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what coreutils' timeout does in the image")
@@ -258,6 +297,7 @@ def test_there_is_a_unit_for_each_process() -> None:
 
 def test_what_must_be_one_is_one() -> None:
     assert rendered("daemon")["numInstances"] == 1
+    assert rendered("daemon")["disk"]["sizeGB"] == 1  # without one, two run side by side at each deploy
     assert rendered("code")["numInstances"] == 1  # a run is stopped through the server that started it
     assert "deploy" not in COMPOSE["services"]["daemon"]
 
@@ -282,8 +322,10 @@ def test_the_charts_values_say_the_same_as_dagster_yaml() -> None:
     for name in ("schedules", "sensors"):
         assert daemon[name] == {"useThreads": DAGSTER[name]["use_threads"], "numWorkers": DAGSTER[name]["num_workers"]}
     assert HELM["retention"]["schedule"]["purgeAfterDays"] == DAGSTER["retention"]["schedule"]["purge_after_days"]
-    kept = DAGSTER["retention"]["sensor"]["purge_after_days"]
-    assert kept.items() <= HELM["retention"]["sensor"]["purgeAfterDays"].items()
+    assert HELM["retention"]["sensor"]["purgeAfterDays"] == DAGSTER["retention"]["sensor"]["purge_after_days"]
+    # The chart's own values differ from Dagster's here.
+    assert daemon["runRetries"] == {"enabled": "run_retries" in DAGSTER}
+    assert HELM["additionalInstanceConfig"] == {"nux": DAGSTER["nux"]}
     logs = DAGSTER["python_logs"]
     assert HELM["pythonLogs"]["managedPythonLoggers"] == logs["managed_python_loggers"]
     assert HELM["pythonLogs"]["pythonLogLevel"] == logs["python_log_level"]
@@ -302,6 +344,27 @@ def test_kubernetes_runs_one_image_as_the_user_that_it_has() -> None:
     assert re.findall(r"^FROM (\S+)", (DEPLOY / "helm" / "Dockerfile").read_text("utf-8"), re.MULTILINE) == [
         COMPOSE["services"]["code"]["image"]
     ]
+
+
+def test_kubernetes_gives_no_pod_of_ours_more_than_it_needs() -> None:
+    deployment = HELM["dagster-user-deployments"]["deployments"][0]
+    run = HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    pods = [HELM["extraManifests"][0]["spec"]["template"]["spec"], API[0]["spec"]["template"]["spec"]]
+    containers = [deployment, run["containerConfig"], *(pod["containers"][0] for pod in pods)]
+    least = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert [container["securityContext"] for container in containers] == [least] * len(containers)
+    assert run["podSpecConfig"]["securityContext"] == deployment["podSecurityContext"]
+
+
+def test_kubernetes_has_one_place_for_the_resources_of_a_run() -> None:
+    # The launcher lets those of the code location win over its own.
+    assert HELM["dagster-user-deployments"]["deployments"][0]["includeConfigInLaunchedRuns"] == {"enabled": True}
+    assert "resources" not in HELM["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]["containerConfig"]
+
+
+def test_the_chart_that_is_named_is_of_the_projects_dagster() -> None:
+    (chart,) = re.findall(r"dagster/dagster --version (\S+)", (DEPLOY / "README.md").read_text(encoding="utf-8"))
+    assert chart == importlib.metadata.version("dagster")
 
 
 def test_the_image_for_kubernetes_takes_the_launcher_that_fits_the_projects_dagster() -> None:

@@ -1,0 +1,1 @@
+"""The examples of README and docs, run as they stand there."""

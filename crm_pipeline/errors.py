@@ -55,8 +55,9 @@ class UnknownContact(UsageError):
 class DatabaseFailure(PipelineError):
     """A statement failed, and repeating it for some seconds did not help. Carries no row's data."""
 
-    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+    def __init__(self, message: str, sqlstate: str | None = None, about_a_row: bool = False) -> None:
         self.sqlstate = sqlstate
+        self.about_a_row = about_a_row
         super().__init__(f"The database refused: {message}" + (f" (SQLSTATE {sqlstate})" if sqlstate else ""))
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.chosen import oldest_day as oldest_contact_day
 from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.lookup import Contacts
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.which import Which
 from crm_pipeline.crms.protocol import Crm, CrmSpec
 from crm_pipeline.database.catalog import StatusTypes, check_schema

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.columns import CrmColumns
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.support.postgres import cloned, start_server

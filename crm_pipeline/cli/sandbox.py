@@ -61,4 +61,5 @@ def sandbox(
         for name in SANDBOXES:
             account = server.account(name)
             console.print(f"{account.title}'s API is at {account.url}", highlight=False)
-        stop.wait()
+        while not stop.wait(0.5):  # without an end, a signal that another thread took would not wake it
+            pass

@@ -16,8 +16,8 @@ SOURCE_COLUMNS = ("email", "name", "phone_number", "email_type", "has_gmail", "s
 LONGEST_KEY = 320
 """Characters of an address in email_key: a valid one has at most 254, and an index entry must stay small."""
 
-BLANKS = r" \t\n\r\f\v" + "\u00a0"
-"""What is cut from both ends of an address for its email_key, as it is cut before it is sent."""
+BLANKS = "".join(f"\\u{code:04X}" for code in range(0x3001) if chr(code).isspace())
+"""What is cut from both ends of an address for its email_key, as str.strip() cuts it before it is sent; for E'...'."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class CrmColumns:
         `which`: what a person chose, in the place of what is due or named; its retries are fresh ones.
         """
         sync, processing = f"c.{self.sync_status}", f"c.{self.processing_status}"
-        email_key = f"nullif({_key('c.email')}, '')"
+        email_key = f"nullif({address_key('c.email')}, '')"
         # The address under which the CRM knows it, where it has another one today.
         former_key = (
             f"CASE WHEN position('@' IN c.{self.external_id}) > 0 "
-            f"THEN nullif({_key(f'c.{self.external_id}')}, {email_key}) END"
+            f"THEN nullif({address_key(f'c.{self.external_id}')}, {email_key}) END"
         )
         due = predicate(Meaning.DUE, sync, processing)
         wish, waiting = predicate(Meaning.WISH, sync, processing), predicate(Meaning.WAITING, sync, processing)
@@ -91,7 +91,7 @@ class CrmColumns:
             SELECT FROM crm_sync other
             JOIN contacts another ON another.id = other.contact_id
             WHERE other.crm = :crm AND other.email_key = {former_key} AND other.contact_id <> c.id
-                AND {_key("another.email")} = other.email_key
+                AND {address_key("another.email")} = other.email_key
             OFFSET 0
         )""",
             # Another address than today's, with which a process died: its request may have been made.
@@ -105,7 +105,7 @@ class CrmColumns:
             "processing_type": self.processing_type,
             "email_key": email_key,
             "former_key": former_key,
-            "todays_key": _key("today.email"),
+            "todays_key": address_key("today.email"),
             # OFFSET 0 makes these two a look-up per contact, by index, whatever the statistics say.
             "mechanics": (
                 "LEFT JOIN LATERAL "
@@ -115,7 +115,7 @@ class CrmColumns:
             # be renamed, and must not take away what the other pushes. (IN is a hash, made once, of those in flight.)
             "no_twin_in_flight": f"""({email_key} IN (
             SELECT unnest(ARRAY[twin.email_key, (
-                SELECT {_key(f"held.{self.external_id}")} FROM contacts held WHERE held.id = twin.contact_id
+                SELECT {address_key(f"held.{self.external_id}")} FROM contacts held WHERE held.id = twin.contact_id
             )])
             FROM crm_sync twin
             WHERE twin.crm = :crm AND twin.lease_id IS NOT NULL
@@ -164,6 +164,6 @@ class CrmColumns:
         }
 
 
-def _key(address: str) -> str:
-    """SQL of an address as it is compared."""
-    return f"left(lower(btrim({address}, E'{BLANKS}')), {LONGEST_KEY})"
+def address_key(expression: str) -> str:
+    """SQL of an address as it is compared: whoever asks whether two are the same, asks with this."""
+    return f"left(lower(btrim({expression}, E'{BLANKS}')), {LONGEST_KEY})"

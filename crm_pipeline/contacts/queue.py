@@ -12,11 +12,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from crm_pipeline.contacts.answers import Answers, RetryPolicy
 from crm_pipeline.contacts.columns import CrmColumns
+from crm_pipeline.contacts.row_by_row import apart, at_once_or_apart, warn
 from crm_pipeline.contacts.statements import Statements
 from crm_pipeline.contacts.which import Which
-from crm_pipeline.database.engine import Database
+from crm_pipeline.database.engine import Database, first_line
 from crm_pipeline.model import Batch, Contact, JournalEntry, QueuedContact, WriteBackCounts
 from crm_pipeline.redaction import storable
 
@@ -26,23 +29,6 @@ TRIES = 3
 PAUSE_BETWEEN_TRIES_SECONDS = 0.1
 AT_ONCE = 1000
 """Contacts that one transaction promotes, takes back or reaps at most."""
-INTERVENTIONS = ("fenced", "overruled", "edited")
-EVENTS_OF_OUTCOME = {
-    "synced": ("synced",),
-    "failed": ("failed", "given_up"),
-    "blocked": ("blocked",),
-    "rejected": ("rejected",),
-    "skipped": ("skipped",),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Waits after a failed push: `delay_minutes`, then each `factor` times the one before; `max_retries` in all."""
-
-    max_retries: int = 3
-    delay_minutes: float = 5
-    factor: float = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +97,28 @@ class Queue:
 
     def promote(self) -> int:
         """Backoff over, or a wish written with one column -> due. Returns how many."""
+        portion: dict[str, Any] = {"crm": self.crm, "limit": AT_ONCE, "after": None}
+
+        def some(connection: Connection, each_apart: bool) -> tuple[int, Sequence[UUID]]:
+            """How many were promoted, of whom."""
+            self._lock_claims(connection)
+            if not each_apart:
+                ids = self._ids(connection, "promote", **portion, only=None)
+                return len(ids), ids
+            ids = connection.execute(self.statements("promotable", "queries"), portion).scalars().all()
+            done, refused = apart(
+                connection, ids, lambda one: len(self._ids(connection, "promote", **portion, only=str(one)))
+            )
+            warn("promoted", refused)
+            return sum(done), ids
+
         promoted = 0
-        last: str | None = None
         while True:
-            ids = self._between_claims("promote", limit=AT_ONCE, after=last)
-            promoted += len(ids)
+            count, ids = at_once_or_apart(self.database, some)
+            promoted += count
             if len(ids) < AT_ONCE:
                 return promoted
-            last = str(max(ids))
+            portion["after"] = str(max(ids))
 
     def take_back(self, always: bool = False) -> int:
         """Processing without a lease -> due. At most every 5 minutes, unless `always`. Returns how many.
@@ -130,11 +130,8 @@ class Queue:
         )
         if not (turn or always):
             return 0
-        found = _texts(self._left_behind())
-        return sum(
-            len(self._between_claims("take_back", ids=found[start : start + AT_ONCE]))
-            for start in range(0, len(found), AT_ONCE)
-        )
+        found = self._left_behind()
+        return sum(self._take_back(found[start : start + AT_ONCE]) for start in range(0, len(found), AT_ONCE))
 
     def list_due(self, limit: int) -> list[QueuedContact]:
         """What is due, oldest change first. Takes no lock: two runs may list the same ids."""
@@ -157,16 +154,24 @@ class Queue:
         the place of what is due; its retries are fresh ones.
         """
         started = time.monotonic()
+        lease = {"crm": self.crm, "lease_id": str(lease_id)}
+        terms = lease | {"run_id": run_id, "lease_seconds": lease_seconds, "alone_at": ALONE_AT_CRASHES}
 
-        def work(connection: Connection) -> list[Any]:
-            lease = {"crm": self.crm, "lease_id": str(lease_id)}
+        def take(connection: Connection, some: Sequence[UUID]) -> Sequence[Any]:
+            return connection.execute(self.statements.choosing(which)("claim"), terms | {"ids": _texts(some)}).all()
+
+        def work(connection: Connection, each_apart: bool) -> Sequence[Any]:
             self._lock_claims(connection)
             if connection.execute(self.statements("was_claimed", "queries"), lease).scalar_one():
-                return list(connection.execute(self.statements("still_claimed", "queries"), lease).all())
-            claim = {"ids": _texts(ids), "run_id": run_id, "lease_seconds": lease_seconds, "alone_at": ALONE_AT_CRASHES}
-            return list(connection.execute(self.statements.choosing(which)("claim"), lease | claim).all())
+                return connection.execute(self.statements("still_claimed", "queries"), lease).all()
+            if not each_apart:
+                return take(connection, ids)
+            taken, refused = apart(connection, ids, lambda one: take(connection, [one]))
+            warn("claimed", refused)
+            self._note_refused_claims(connection, refused, terms)
+            return [row for rows in taken for row in rows]
 
-        rows = self.database.run(work)
+        rows = at_once_or_apart(self.database, work)
         seconds_left = min((row.seconds_left for row in rows), default=lease_seconds)
         contacts = [_contact(row) for row in sorted(rows, key=lambda row: row.id)]
         return Batch(lease_id, contacts, seconds_left - (time.monotonic() - started))
@@ -239,56 +244,51 @@ class Queue:
         """What was done, and whether answers are left that others hold locked."""
         lease = {"crm": self.crm, "lease_id": str(lease_id)}
 
-        def work(connection: Connection) -> tuple[WriteBackCounts, bool]:
+        def work(connection: Connection, each_apart: bool) -> tuple[WriteBackCounts, bool]:
             answers = connection.execute(self.statements("lock_journalled", "queries"), lease).all()
-            counts = self._apply(connection, answers)
+            counts = Answers(self.statements, self.retries).apply(connection, answers, each_apart)
             if answers:
                 return counts, answers[0].pending > len(answers)
             return counts, bool(connection.execute(self.statements("is_pending", "queries"), lease).scalar_one())
 
-        return self.database.run(work)
-
-    def _apply(self, connection: Connection, answers: Sequence[Any]) -> WriteBackCounts:
-        """Apply pending answers (id, outcome) of contacts that this transaction has locked."""
-        if not answers:
-            return WriteBackCounts()
-        values = {
-            "crm": self.crm,
-            "attempts": [answer.id for answer in answers],
-            "max_retries": self.retries.max_retries,
-            "delay_minutes": self.retries.delay_minutes,
-            "delay_factor": self.retries.factor,
-        }
-        kinds = {answer.outcome for answer in answers}
-        events = [*INTERVENTIONS, *(event for kind in sorted(kinds) for event in EVENTS_OF_OUTCOME[kind])]
-        return WriteBackCounts(**{event: len(self._ids(connection, event, **values)) for event in events})
+        return at_once_or_apart(self.database, work)
 
     def _end_leases(self, lock: str, which: dict[str, Any], reason: str, crashed: bool) -> WriteBackCounts:
-        total = WriteBackCounts()
-
-        def some(connection: Connection) -> tuple[WriteBackCounts, int]:
+        def some(connection: Connection, each_apart: bool) -> tuple[WriteBackCounts, bool]:
+            """What was done, and whether it is all: of more than one portion the next run does the rest."""
             values = {"crm": self.crm, "limit": AT_ONCE} | which
             locked = connection.execute(self.statements(lock, "queries"), values).all()
-            contact_ids, lease_ids = [row.contact_id for row in locked], [row.lease_id for row in locked]
-            if not locked:
-                return WriteBackCounts(), 0
-            pairs = {"contact_ids": _texts(contact_ids), "lease_ids": _texts(lease_ids)}
-            answers = connection.execute(self.statements("journalled", "queries"), {"crm": self.crm} | pairs).all()
-            counts = self._apply(connection, answers)
-            held = pairs | {"target": self.target, "note": reason}
-            if crashed:
-                limit = {"give_up_at": GIVE_UP_AT_CRASHES}
-                poisoned = len(self._ids(connection, "poisoned", **held, **limit))
-                counts += WriteBackCounts(crashed=poisoned + len(self._ids(connection, "crashed", **held, **limit)))
-            else:
-                counts += WriteBackCounts(released=len(self._ids(connection, "released", **held)))
-            return counts, len(locked)
+            if not each_apart:
+                return self._end(connection, locked, reason, crashed), len(locked) < AT_ONCE
+            done, refused = apart(connection, locked, lambda row: self._end(connection, [row], reason, crashed, True))
+            warn("given back", [(row.contact_id, error) for row, error in refused])
+            return sum(done, WriteBackCounts()), True
 
+        total = WriteBackCounts()
         while True:
-            counts, locked = self.database.run(some)
+            counts, is_all = at_once_or_apart(self.database, some)
             total += counts
-            if locked < AT_ONCE:
+            if is_all:
                 return total
+
+    def _end(
+        self, connection: Connection, locked: Sequence[Any], reason: str, crashed: bool, each_apart: bool = False
+    ) -> WriteBackCounts:
+        """Apply what was journalled for these contacts (contact_id, lease_id), and give back the others."""
+        if not locked:
+            return WriteBackCounts()
+        held = {
+            "contact_ids": _texts([row.contact_id for row in locked]),
+            "lease_ids": _texts([row.lease_id for row in locked]),
+        }
+        answers = connection.execute(self.statements("journalled", "queries"), {"crm": self.crm} | held).all()
+        counts = Answers(self.statements, self.retries).apply(connection, answers, each_apart)
+        values = held | {"target": self.target, "note": reason}
+        if not crashed:
+            return counts + WriteBackCounts(released=len(self._ids(connection, "released", **values)))
+        limit = {"give_up_at": GIVE_UP_AT_CRASHES}
+        poisoned = len(self._ids(connection, "poisoned", **values, **limit))
+        return counts + WriteBackCounts(crashed=poisoned + len(self._ids(connection, "crashed", **values, **limit)))
 
     def _left_behind(self, limit: int | None = None) -> Sequence[UUID]:
         def scan(connection: Connection) -> Sequence[UUID]:
@@ -298,14 +298,30 @@ class Queue:
 
         return self.database.run(scan)
 
-    def _between_claims(self, event: str, **values: Any) -> Sequence[UUID]:
-        """Run an event that must not meet a claim, in a transaction of its own."""
+    def _take_back(self, found: Sequence[UUID]) -> int:
+        def some(connection: Connection, ids: Sequence[UUID]) -> int:
+            return len(self._ids(connection, "take_back", ids=_texts(ids)))
 
-        def work(connection: Connection) -> Sequence[UUID]:
+        def work(connection: Connection, each_apart: bool) -> int:
             self._lock_claims(connection)
-            return self._ids(connection, event, **values)
+            if not each_apart:
+                return some(connection, found)
+            done, refused = apart(connection, found, lambda one: some(connection, [one]))
+            warn("taken back", refused)
+            return sum(done)
 
-        return self.database.run(work)
+        return at_once_or_apart(self.database, work)
+
+    def _note_refused_claims(
+        self, connection: Connection, refused: Sequence[tuple[UUID, DBAPIError]], terms: dict[str, Any]
+    ) -> None:
+        def note(one: tuple[UUID, DBAPIError]) -> None:
+            contact_id, error = one
+            told = {"contact_id": str(contact_id), "target": self.target, "note": f"not claimed: {first_line(error)}"}
+            connection.execute(self.statements("claim_refused", "queries"), terms | told)
+
+        for one in refused:
+            apart(connection, [one], note)  # refused too where the row is one of a table that inherits from contacts
 
     def _lock_claims(self, connection: Connection) -> None:
         connection.execute(self.statements("lock_claims", "queries"), {"crm": self.crm})

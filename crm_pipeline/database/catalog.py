@@ -105,6 +105,7 @@ def differences(present: Present, crms: Mapping[str, str], schema: str | None = 
         for name in ("contacts", *OWN_TABLES)
         if name in present.tables and present.tables[name].kind != "r"
     ]
+    found.blocking += _surroundings(present)
     found.blocking += [
         Difference(f"The type {name} is no enum (wanted: an enum of {', '.join(LABELS[name])}).")
         for name, found_type in present.types.items()
@@ -166,6 +167,30 @@ def _compare_contacts(found: Differences, present: Present, contacts: Table, wan
                 )
             )
     found.blocking += _identity(present, contacts)
+
+
+def _surroundings(present: Present) -> Iterator[Difference]:
+    """What is wrong about the database and the table as a whole."""
+    if present.encoding != "UTF8":
+        yield Difference(
+            f"The database's encoding is {present.encoding}, wanted: UTF8. Names, and what a CRM answers, may hold any "
+            "character: move the tables to a database that was created with ENCODING 'UTF8'."
+        )
+    if present.heirs:
+        yield Difference(
+            f"{', '.join(present.heirs)} inherit from contacts (wanted: no table does): their rows would be taken for "
+            "its own. Give the pipeline a table by itself, in another schema that CRM_PIPELINE_SCHEMA names."
+        )
+    for key in present.astray:
+        yield Difference(
+            f"{key.table}.{key.name} points at {key.points_at}, wanted: contacts. Was contacts replaced by another "
+            "table? What is known of contacts that the new one does not have goes with these statements.",
+            (
+                f"ALTER TABLE {key.table} DROP CONSTRAINT {key.name};",
+                f"DELETE FROM {key.table} WHERE contact_id NOT IN (SELECT id FROM contacts);",  # noqa: S608 (own names)
+                f"ALTER TABLE {key.table} ADD FOREIGN KEY (contact_id) REFERENCES contacts (id) ON DELETE CASCADE;",
+            ),
+        )
 
 
 def _identity(present: Present, contacts: Table) -> Iterator[Difference]:

@@ -11,7 +11,7 @@ from crm_pipeline.database.engine import Database
 from crm_pipeline.database.migrations.crms import CRMS
 from crm_pipeline.database.present import VERSION_TABLE, Present, read_present
 from crm_pipeline.database.rights import missing_privileges, no_insert, row_security
-from crm_pipeline.database.tables import contact_columns
+from crm_pipeline.database.tables import WRITTEN, contact_columns, crm_columns
 from crm_pipeline.database.upgrade import current_version, is_known, newest_version
 
 OLDEST_SERVER = 140_000
@@ -30,6 +30,16 @@ class Findings:
 
     problems: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+# Of columns that the pipeline writes: what is written to one contact may be refused because of another.
+_UNIQUE = text(
+    "SELECT c.relname::text AS name, string_agg(a.attname, ', ' ORDER BY a.attnum) AS columns "
+    "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
+    "JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey) "
+    "WHERE i.indrelid = CAST(:table AS oid) AND i.indisunique GROUP BY 1 "
+    "HAVING bool_or(a.attname = ANY(CAST(:written AS text[]))) ORDER BY 1"
+)
 
 
 def check(database: Database) -> Findings:
@@ -52,9 +62,17 @@ def check(database: Database) -> Findings:
             (problems if hides_all else warnings).append(difference)
         warnings.extend(no_insert(connection, present))
         warnings.extend(_triggers(connection, present))
+        warnings.extend(_unique(connection, present))
 
     database.run(ask)
     warnings += _required(present)
+    if not present.lowers_all:
+        warnings.append(
+            Difference(
+                "The database's locale knows the case of no letter but A to Z: two contacts whose addresses differ in "
+                "the case of another letter alone are not known to have one address."
+            )
+        )
     return Findings(tuple(map(str, problems)), tuple(map(str, warnings)))
 
 
@@ -85,6 +103,22 @@ def _triggers(connection: Connection, present: Present) -> list[Difference]:
             "Nothing is lost by it, but a contact that is tried again stands at the end of the queue."
         )
         for name in connection.execute(_TRIGGERS, {"table": present.contacts.oid}).scalars()
+    ]
+
+
+def _unique(connection: Connection, present: Present) -> list[Difference]:
+    if present.contacts is None:
+        return []
+    values = {
+        "table": present.contacts.oid,
+        "written": [*WRITTEN, *(name for crm in CRMS.items() for name in crm_columns(*crm))],
+    }
+    return [
+        Difference(
+            f"The unique index {row.name} holds {row.columns}, which the pipeline writes: a contact whose answer it "
+            "refuses ends as Error / Error, the others go on."
+        )
+        for row in connection.execute(_UNIQUE, values)
     ]
 
 

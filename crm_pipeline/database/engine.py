@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -20,6 +21,10 @@ from crm_pipeline.redaction import redact
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+ABOUT_A_ROW = ("22", "23", "44", "54", "P0")
+"""Classes of SQLSTATE: unfit data, a constraint, a view's check option, an index entry's size, a trigger's RAISE."""
+ONE_IN_FLIGHT = "crm_sync_one_address_in_flight"
+"""Our own constraint: that it is met is no row's fault, but one of the locks."""
 REPEATABLE = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006"}
 """Serialization failure, deadlock, lock timeout, server going down or coming up, read-only (a former primary)."""
 FOREIGN_OPTIONS = (
@@ -94,6 +99,7 @@ class Database:
         self.schema = schema
         self.engine: Engine = create_engine(
             self.url,
+            isolation_level="READ COMMITTED",  # whatever the role's default: each statement must see the last commits
             pool_size=pool_size,
             max_overflow=4,
             pool_pre_ping=True,
@@ -110,10 +116,12 @@ class Database:
                 "application_name": "crm-pipeline",
             },
         )
+        # A constraint that waits for the COMMIT would refuse a whole batch, where one row of it is meant.
         # A queue's statistics are always stale; with them the planner reads whole tables where an index finds ten rows.
         begin = (
             f"SET LOCAL statement_timeout = {STATEMENT_MS}; SET LOCAL lock_timeout = {LOCK_MS}; "
-            "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
+            "SET LOCAL enable_seqscan = off; SET LOCAL jit = off; "
+            "SET LOCAL TimeZone = 'UTC'; SET CONSTRAINTS ALL IMMEDIATE"
         )
         if schema is not None:
             begin += "; SET LOCAL search_path = " + self.quoted_schema
@@ -135,7 +143,9 @@ class Database:
             return done
         except DBAPIError as error:
             # The server's DETAIL line may quote a row: only the first line leaves this module.
-            raise DatabaseFailure(first_line(error), getattr(error.orig, "pgcode", None)) from None
+            raise DatabaseFailure(
+                first_line(error), getattr(error.orig, "pgcode", None), about_a_row=is_about_a_row(error)
+            ) from None
 
     def ping(self, variable: str = "DATABASE_URL") -> None:
         """Raise DatabaseUnreachable, within 10 s, when there is no connection."""
@@ -178,6 +188,20 @@ class Database:
         return repeat
 
 
+def is_about_a_row(error: DBAPIError) -> bool:
+    """Did the application's table refuse what was to stand in one of its rows?"""
+    if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == ONE_IN_FLIGHT:
+        return False
+    return (getattr(error.orig, "pgcode", None) or "").startswith(ABOUT_A_ROW)
+
+
 def first_line(error: DBAPIError) -> str:
-    """What the server said, redacted, without the lines that may quote a row: a trigger's message may name anybody."""
+    """What the server said, redacted, without the lines that may quote a row.
+
+    What a trigger or function of the application's says may hold anything: it is named in the place of its words.
+    """
+    if (getattr(error.orig, "pgcode", None) or "").startswith("P0"):
+        context = getattr(getattr(error.orig, "diag", None), "context", None) or ""
+        raised_by = re.search(r"function (\S+?)\(", context)
+        return f"the function {raised_by[1]} raised an exception" if raised_by else "a function raised an exception"
     return redact((str(error.orig).strip().splitlines() or ["no reason given"])[0]).rstrip(".")

@@ -18,7 +18,10 @@ _SESSION = text(
     "SELECT current_schema()::text AS schema, current_schemas(false)::text[] AS path, "
     "quote_ident(current_user) AS role, "
     "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, "
-    "current_setting('server_version_num')::int AS server_version"
+    "current_setting('server_version_num')::int AS server_version, "
+    "current_setting('server_encoding') AS encoding, "
+    # E with an acute accent, by its bytes: a connection of another encoding could not say it
+    r"""lower(convert_from('\xc389', 'UTF8') COLLATE "default") = convert_from('\xc3a9', 'UTF8') AS lowers_all"""
 )
 # Ours stand beside `contacts`; another schema of the search path may have a pipeline of its own.
 _TABLES = text(
@@ -62,6 +65,17 @@ _INDEXES = text(
     "SELECT c.relname::text AS name, i.indrelid AS table, coalesce(i.indisvalid AND i.indisready, false) AS valid "
     "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = :schema "
     "LEFT JOIN pg_index i ON i.indexrelid = c.oid WHERE c.relname = ANY(CAST(:indexes AS text[]))"
+)
+
+
+_HEIRS = text(
+    "SELECT i.inhrelid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhparent AND c.relkind = 'r' "
+    "WHERE i.inhparent = CAST(:table AS oid) ORDER BY 1"
+)
+_ASTRAY = text(
+    "SELECT k.conrelid AS table, k.conname::text AS name, k.confrelid::regclass::text AS points_at "
+    "FROM pg_constraint k WHERE k.contype = 'f' AND k.conrelid = ANY(CAST(:tables AS oid[])) "
+    "AND k.confrelid <> CAST(:contacts AS oid) ORDER BY 1"
 )
 
 
@@ -118,6 +132,15 @@ class EnumType:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A foreign key of one of our own tables."""
+
+    table: str
+    name: str
+    points_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Present:
     """What a connection sees of what the pipeline needs."""
 
@@ -128,9 +151,17 @@ class Present:
     """Quoted."""
     may_create: bool
     server_version: int
+    encoding: str
+    """The database's, e.g. `UTF8`."""
+    lowers_all: bool
+    """lower() knows more letters than A to Z: not so where the locale is C."""
     tables: Mapping[str, Table]
     unique_id: bool
     """`contacts.id` alone is unique, so that foreign keys can point at it."""
+    heirs: tuple[str, ...]
+    """Tables that inherit from `contacts`, as they stand in SQL."""
+    astray: tuple[ForeignKey, ...]
+    """Foreign keys of our own tables that point at another table than `contacts`."""
     types: Mapping[str, EnumType]
     indexes: Mapping[str, tuple[str | None, bool]]
     """name -> (its table, valid)."""
@@ -156,14 +187,25 @@ def read_present(connection: Connection, crms: Mapping[str, str]) -> Present:
     contacts = next((row for row in rows if row.name == "contacts"), None)
     schema, may_create = (contacts.schema, contacts.may_create) if contacts else (session.schema, session.may_create)
     wanted_indexes = [index.name for index in (*OWN_INDEXES, *contact_indexes(crms))]
+    here = {"table": contacts.oid} if contacts else None
+    keys = {"tables": [table.oid for name, table in tables.items() if name in OWN_TABLES]}
     return Present(
         schema=schema,
         path=tuple(session.path),
         role=session.role,
         may_create=may_create,
         server_version=session.server_version,
+        encoding=session.encoding,
+        lowers_all=session.lowers_all,
         tables=tables,
-        unique_id=contacts is not None and bool(connection.execute(_UNIQUE_ID, {"table": contacts.oid}).scalar_one()),
+        unique_id=here is not None and bool(connection.execute(_UNIQUE_ID, here).scalar_one()),
+        heirs=tuple(connection.execute(_HEIRS, here).scalars()) if here else (),
+        astray=tuple(
+            ForeignKey(names[row.table], row.name, row.points_at)
+            for row in connection.execute(_ASTRAY, keys | {"contacts": contacts.oid})
+        )
+        if contacts
+        else (),
         types={
             row.name: EnumType(row.is_enum, row.owned, tuple(row.labels))
             for row in connection.execute(_TYPES, {"types": list(LABELS)})

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.counts import depth, recent
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import OutcomeKind

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 
-from crm_pipeline.contacts.queue import ALONE_AT_CRASHES, Queue, RetryPolicy
+from crm_pipeline.contacts.answers import RetryPolicy
+from crm_pipeline.contacts.queue import ALONE_AT_CRASHES, Queue
 from crm_pipeline.errors import DatabaseFailure
 from crm_pipeline.model import Batch, Contact, OutcomeKind
 from crm_pipeline_tests.contacts.races import holding, meanwhile, until, until_waiting

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from crm_pipeline.contacts.queue import ALONE_AT_CRASHES, Queue, RetryPolicy
+from crm_pipeline.contacts.answers import RetryPolicy
+from crm_pipeline.contacts.queue import ALONE_AT_CRASHES, Queue
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import OutcomeKind
 from crm_pipeline_tests.conftest import BREVO

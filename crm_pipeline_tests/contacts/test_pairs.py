@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.answers import RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.statuses import PAIRS, Meaning, predicate
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database

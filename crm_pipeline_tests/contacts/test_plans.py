@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from crm_pipeline.contacts.queue import AT_ONCE, Queue, RetryPolicy
+from crm_pipeline.contacts.answers import RetryPolicy
+from crm_pipeline.contacts.queue import AT_ONCE, Queue
 from crm_pipeline.database.embedded import EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import OutcomeKind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.columns import CrmColumns
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.which import Which
 from crm_pipeline.contacts.wishes import select, unselect
 from crm_pipeline.database.engine import Database

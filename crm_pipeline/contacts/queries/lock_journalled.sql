@@ -11,7 +11,7 @@ WITH answer AS MATERIALIZED (
     ORDER BY c.id
     FOR NO KEY UPDATE OF c SKIP LOCKED
 )
-SELECT answer.id, answer.outcome, (SELECT count(*) FROM answer) AS pending
+SELECT answer.id, answer.contact_id, answer.outcome, (SELECT count(*) FROM answer) AS pending
 FROM contact
 JOIN answer ON answer.contact_id = contact.id
 JOIN crm_sync s ON s.contact_id = contact.id AND s.crm = :crm

@@ -81,7 +81,7 @@ class Contact:
     tried_address: str | None = None
     """Another address than today's, with which the process died that pushed it: the CRM may have it there, or not."""
     further: Mapping[str, Any] = field(default_factory=dict)
-    """Values of further columns that the CRM's settings map, as JSON has them."""
+    """Values of further columns that the CRM's settings map, as JSON has them; numbers are Decimals."""
     attempt: int = 1
     """1 for the first try, 2 for the first retry, ..."""
 

@@ -22,11 +22,16 @@ _LABELLED = re.compile(
 )
 _URL_USER = re.compile(r"(?<=://)[^\s/@:]*+:[^\s/]*@")
 _SECRET_KEY = re.compile(r"\bx(?:key|smtp)sib-[\w-]+")
-# An address, in a URL too (%40). Its local part is tried once, where a word starts: linear time on any text.
+_AT = re.compile("[@\uff20\ufe6b]|%40")
+# An address, in a URL too (%40), and as people miswrite it. Every word is found, address or not, so that none is tried
+# twice: linear time on any text. Blanks around the at are taken for a slip only before a host's name.
 _EMAIL = re.compile(
-    r"""(?ix) (?<![^\s<>()"',;:=/?&\[\]{}|\\]) (?!\*+@)
-        ( "[^"\n]{1,64}" | (?: [^\s@<>()"',;:=/?&\[\]{}|\\%] | %(?!40) )++ ) (?:@|%40)
-        ( [^\s@<>()"',;:=/?&\[\]{}|\\%]+ )"""
+    rf"""(?ix) (?!\*+@)
+        ( "[^"\n]{{1,64}}" (?={_AT.pattern})
+        | (?: [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%] | %(?!40) | (?<=\w)'(?=\w) )++ )
+        (?: (?: (?:{_AT.pattern})++
+              | [ \t\u00a0]{{0,3}}+ (?:{_AT.pattern})++ [ \t\u00a0]{{0,3}}+ (?= [\w-]++ \. [^\W\d] ) )
+            ( [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%]++ ) )*+"""
 )
 # Digits in a row, as people write phone numbers. What looks alike and helps a reader is named first, and kept.
 _PHONE = re.compile(
@@ -63,7 +68,8 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(form, MASK)
     text = _SECRET_KEY.sub(MASK, _URL_USER.sub(MASK + "@", text))
     text = _LABELLED.sub(rf"\1\2{MASK}", _CREDENTIALS.sub(rf"\1\2{MASK}", text))
-    text = _EMAIL.sub(lambda found: mask_email(f"{found[1]}@{found[2]}"), text)
+    if _AT.search(text):
+        text = _EMAIL.sub(lambda found: mask_email(f"{found[1]}@{found[2]}") if found[2] else found[0], text)
     return _PHONE.sub(lambda found: found["kept"] or MASK, text)
 
 

@@ -67,6 +67,34 @@ def test_no_address_survives(before: str, local: str, domain: str, after: str, a
         assert local not in masked or len(local) < 4 or local in f"{before}{domain}{after}***@%40mailto"
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("ann@@example.com", "a***@example.com"),
+        ("ann@@@example.com is no address", "a***@example.com is no address"),
+        ("ann%40%40example.com", "a***@example.com"),
+        ("ann\uff20example.com", "a***@example.com"),
+        ("ann\ufe6bexample.com", "a***@example.com"),
+        ("ann @ example.com", "a***@example.com"),
+        ("to ann @example.com.", "to a***@example.com."),
+        ("to ann@ example.com, today", "to a***@example.com, today"),
+        ("ann\u00a0@\u00a0example.com", "a***@example.com"),
+        ("ann \uff20 example.com", "a***@example.com"),
+        ("o'b@example.com", "o***@example.com"),
+        ("to o'brien-d'arc@example.com!", "to o***@example.com!"),
+        ("'o'brien@example.com'", "'o***@example.com'"),
+        ("ann@lee@example.com", "a***@example.com"),
+        ("'ann@example.com'bob@example.org", "'a***@example.com'***@example.org"),
+        ("{'email':'ann@example.com','to':'bob@example.org'}", "{'email':'a***@example.com','to':'b***@example.org'}"),
+        ('"ann lee"@example.com', '"***@example.com'),
+        ('x"ann lee"@example.com', 'x"***@example.com'),
+    ],
+)
+def test_an_address_as_people_miswrite_it_is_masked(said: str, kept: str) -> None:
+    assert mask(said) == redact(said) == kept
+    assert mask(kept) == kept
+
+
 @settings(deadline=None)
 @given(before=WORDS, phone=phones(), after=WORDS)
 def test_no_phone_number_survives(before: str, phone: str, after: str) -> None:
@@ -127,6 +155,10 @@ def test_what_is_labelled_as_a_secret_is_masked_though_nobody_told_its_value(sai
         "https://app.brevo.com/security/authorised_ips",
         "BREVO_API_KEY is not set. See tokens and passwords",
         "a***@example.com",
+        "***@example.com",
+        "3 pieces @ 12.50 each, 2 @ 3",
+        "it's @ noon, isn't it",
+        "100% of 5@",
         "price 12.50 EUR, 1,234 pieces",
     ],
 )
@@ -202,6 +234,7 @@ def test_an_address_keeps_its_first_letter_and_its_domain(address: str | None, m
 
 PIECES = [
     "a", "@", "a@", "1", "1 ", "+1", "123456    ", '"', '"a', "%", "a%40", "*", "1.", "a1", "1-", ":", "a:", "://a:", "://:@",
+    "a'", "'", " @ ", "a @ ", "a @ b", "a@@", "@b.", "\uff20", "a@b'", "%40", " a@ ", "a.b@c", '"a"', '"a"@',
     " ", "token ", "password= ", "cookie:", "xkeysib-", "2026-11-", "12:12:", "\n", "\x01", "{'", "<",
 ]  # fmt: skip
 

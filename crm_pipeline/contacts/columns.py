@@ -85,7 +85,7 @@ class CrmColumns:
             "error_length": str(min(self.error_length or LONGEST_ERROR, LONGEST_ERROR)),
             "external_id": self.external_id,
             "longest_key": str(LONGEST_KEY),
-            "further": f"json_build_object({further})",
+            "further": f"json_build_object({further})::text",
             # Another contact has today the address under which the CRM knows this one.
             "former_address_in_use": f"""{former_key} IS NOT NULL AND EXISTS (
             SELECT FROM crm_sync other

@@ -5,9 +5,11 @@ Times are the database's clock. Locks are taken in one order: contacts, crm_sync
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -364,6 +366,6 @@ def _contact(row: Any) -> Contact:
         external_id=row.external_id,
         former_address_in_use=row.former_address_in_use,
         tried_address=row.tried_address,
-        further=row.further,
+        further=json.loads(row.further, parse_float=Decimal, parse_int=Decimal),  # with all their digits
         attempt=row.attempt,
     )

@@ -111,7 +111,15 @@ SHARED = (
         {FailureKind.TLS},
         OutcomeKind.BLOCKED,
         NewsKind.CLOSED,
-        "{host} cannot be trusted: {said}. Check {base_url_variable}, this machine's clock, and who is in between.",
+        "{host} cannot be trusted: {said}. Check {base_url_variable}, this machine's clock, and who is in between "
+        "(a company's own authority belongs into SSL_CERT_FILE).",
+    ),
+    Row(
+        "the proxy gives no way out",
+        {FailureKind.PROXY},
+        OutcomeKind.BLOCKED,
+        NewsKind.CLOSED,
+        "{title} cannot be reached: {said}. Check that variable, and the proxy; what needs none is named in NO_PROXY.",
     ),
     Row(
         "no answer, or one that is cut, too long or unreadable",

@@ -32,6 +32,8 @@ class Exchange:
         """At least one byte of the request may have left this machine."""
         self.answered = False
         """At least one byte of a response came."""
+        self.at_proxy = False
+        """The connection to a proxy, or the tunnel through it, is being made."""
 
     def left(self, longest: float) -> float:
         """Seconds that may be waited now, at most `longest`; raises TimeoutError when the deadline has passed."""
@@ -94,6 +96,7 @@ class _BoundedConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """Try each address, and each once more, until the deadline."""
         exchange: Exchange = _thread.exchange
+        exchange.at_proxy = self.proxy is not None
         self._answers = 0
         try:
             found = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
@@ -111,6 +114,17 @@ class _BoundedConnection(HTTPConnection):
         if isinstance(failure, TimeoutError):
             raise ConnectTimeoutError(self, "no connection in time") from failure
         raise NewConnectionError(self, "no connection") from failure
+
+    def _tunnel(self) -> None:
+        """Called when a proxy is connected: what it is sent is no part of the request, what it says no answer to it."""
+        exchange: Exchange = _thread.exchange
+        sent, answered = exchange.sent, exchange.answered
+        try:
+            super()._tunnel()
+        finally:
+            exchange.sent, exchange.answered = sent, answered
+        exchange.at_proxy = False
+        self._answers = 0
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _thread.exchange.on_idle_connection = self.sock is not None and self._answers > 0

@@ -42,13 +42,14 @@ def checked_base_url(url: str, allow_http: bool, allow_variable: str = "") -> st
         raise ValueError(f"is no http(s) URL; expected one {example}")
     if "@" in parts.netloc or "?" in url or "#" in url:
         raise ValueError("must not carry a user, a query or a fragment")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(host):
         allow = f", or set {allow_variable}=true" if allow_variable else ""
         raise ValueError(f"is not encrypted: the key could be read on the way to {host}. Use https://{allow}")
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """The host is this machine itself, by its name or its address."""
     if host == "localhost":
         return True
     try:

@@ -4,8 +4,8 @@
     |-- Reply              a status came; for 2xx the whole body too, at most 1 MiB of it decoded
     `-- TransportFailure   no usable answer; its kind says at which border it failed
 
-Nothing is redirected, retried, remembered (cookies) or read from the environment (proxies, `.netrc`). There is no
-`requests.Session`: even with `allow_redirects=False` one reads a redirect's body whole, however long it is.
+Nothing is redirected, retried, remembered (cookies) or read from the environment (`.netrc`), but what network.py names.
+There is no `requests.Session`: even with `allow_redirects=False` one reads a redirect's body whole, however long it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from json import JSONEncoder, loads
@@ -29,15 +30,16 @@ from requests import exceptions
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import HTTPConnectionPool, ProxyManager
 
 from crm_pipeline.crms.connection import BoundedPool, BoundedTlsPool, Exchange, taking_part
 from crm_pipeline.crms.credentials import checked_base_url, fits_a_header
+from crm_pipeline.crms.network import CERT_VARIABLE, Proxy, authorities, proxy_for
 from crm_pipeline.model import SANDBOX_HEADER
 from crm_pipeline.redaction import redact
 
 LONGEST_BODY = 1024 * 1024
-encode = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
-"""JSON as it is sent; raises nothing for text, but lone surrogates in it cannot be sent as UTF-8."""
+_encode = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class FailureKind(StrEnum):
@@ -47,6 +49,8 @@ class FailureKind(StrEnum):
     TIMEOUT = "timeout"
     DNS = "dns"
     TLS = "tls"
+    PROXY = "proxy"
+    """The proxy of the environment gave no tunnel."""
     TRUNCATED = "truncated"
     """The answer ended before its body did: what the CRM did with the request is unknown."""
     OVERSIZE = "oversize"
@@ -138,6 +142,22 @@ BUGS = (
 """Wrong use of the libraries: propagated."""
 
 
+def encode(value: Any) -> str:
+    """JSON as it is sent; a Decimal is a number with all its digits, for which the standard library has no place.
+
+    Raises ValueError for NaN and infinity. Lone surrogates in a text cannot be sent as UTF-8.
+    """
+    match value:
+        case dict():
+            return "{" + ",".join(f"{_encode(str(name))}:{encode(item)}" for name, item in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ",".join(map(encode, value)) + "]"
+        case Decimal():
+            return f"{value:f}" if value.is_finite() else _encode(float(value))
+        case _:
+            return _encode(value)
+
+
 class Transport:
     """Requests to one base URL from up to `threads` threads. Raises ValueError for an unfit URL or header."""
 
@@ -159,13 +179,10 @@ class Transport:
         self.total_seconds = total_seconds
         self._connect_seconds = connect_seconds
         self._read_seconds = read_seconds
-        parts = urlsplit(self.base_url)
-        host = parts.hostname or ""
-        self._pool = (
-            BoundedTlsPool(host, parts.port, maxsize=threads, block=True, ssl_context=tls or tls_context())
-            if parts.scheme == "https"
-            else BoundedPool(host, parts.port, maxsize=threads, block=True)
-        )
+        self._unusable: TransportFailure | None = None
+        """Why no request can be made as the environment is."""
+        self._proxy: Proxy | None = None
+        self._pool = self._made_pool(threads, tls)
         self._adapter = _Adapter(self._pool)
         if not all(fits_a_header(value) for value in headers.values()):
             raise ValueError("a header's value has a character in it that no header can carry")
@@ -178,6 +195,8 @@ class Transport:
 
         It goes out twice only when an idle connection turns out to be closed and no byte of an answer came.
         """
+        if self._unusable is not None:
+            return self._unusable
         request = self._prepared(method, path, json)
         started = time.monotonic()
         exchange = Exchange(self.total_seconds, self._read_seconds)
@@ -190,6 +209,9 @@ class Transport:
                 raise
             cause = _innermost(error)
             detail = redact(str(cause), self._secrets) or type(cause).__name__
+            if self._proxy is not None and exchange.at_proxy:
+                detail = f"the proxy {self._proxy.address} that {self._proxy.variable} names: {detail}"
+                return TransportFailure(FailureKind.PROXY, detail, _milliseconds_since(started), exchange.sent)
             # A name server that does not answer now is an outage; a name that does not exist is a person's mistake.
             is_outage = isinstance(cause, gaierror) and cause.errno == EAI_AGAIN
             kind = FailureKind.CONNECTION if is_outage else failure_kind(type(cause))
@@ -203,6 +225,33 @@ class Transport:
     def close(self) -> None:
         """Close pooled connections."""
         self._pool.close()
+
+    def _made_pool(self, threads: int, tls: ssl.SSLContext | None) -> HTTPConnectionPool:
+        parts = urlsplit(self.base_url)
+        host = parts.hostname or ""
+        if parts.scheme == "http":
+            return BoundedPool(host, parts.port, maxsize=threads, block=True)
+        try:
+            self._proxy = proxy_for(host)
+        except ValueError as error:
+            self._unusable = TransportFailure(FailureKind.PROXY, str(error), 0, sent=False)
+        try:
+            tls = tls or tls_context()
+        except OSError as error:
+            detail = f"{CERT_VARIABLE} names no bundle of certificate authorities that can be read ({error})"
+            self._unusable = TransportFailure(FailureKind.TLS, detail, 0, sent=False)
+        if self._proxy is None:
+            return BoundedTlsPool(host, parts.port, maxsize=threads, block=True, ssl_context=tls)
+        self._secrets += self._proxy.secrets
+        manager = ProxyManager(
+            f"http://{self._proxy.address}",
+            proxy_headers=self._proxy.headers,
+            maxsize=threads,
+            block=True,
+            ssl_context=tls,
+        )
+        manager.pool_classes_by_scheme = {"https": BoundedTlsPool}
+        return manager.connection_from_host(host, parts.port, "https")
 
     def _prepared(self, method: str, path: str, json: Any) -> requests.PreparedRequest:
         request = copy.copy(self._blank)
@@ -231,11 +280,11 @@ class Transport:
 class _Adapter(HTTPAdapter):
     """Sends over the one pool of connections; nothing is tried again."""
 
-    def __init__(self, pool: BoundedPool) -> None:
+    def __init__(self, pool: HTTPConnectionPool) -> None:
         super().__init__(max_retries=0)
         self._pool = pool
 
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> BoundedPool:
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
         """All requests go to one host."""
         return self._pool
 
@@ -244,8 +293,11 @@ class _Adapter(HTTPAdapter):
 
 
 def tls_context() -> ssl.SSLContext:
-    """TLS 1.2 or newer, host name and certificate verified against the authorities that come with `requests`."""
-    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    """TLS 1.2 or newer, host name and certificate verified: by SSL_CERT_FILE, or the authorities that `requests` has.
+
+    Raises OSError for a file that cannot be read.
+    """
+    context = ssl.create_default_context(cafile=authorities() or DEFAULT_CA_BUNDLE_PATH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -260,12 +312,18 @@ def failure_kind(foreign: type[BaseException]) -> FailureKind:
 
 def _innermost(error: BaseException) -> BaseException:
     """The deepest cause that FOREIGN knows: the libraries wrap what happened several times."""
-    deepest, inner = error, error.__cause__ or error.__context__
+    deepest, inner = error, _within(error)
     while inner is not None:
         if isinstance(inner, tuple(FOREIGN)):
             deepest = inner
-        inner = inner.__cause__ or inner.__context__
+        inner = _within(inner)
     return deepest
+
+
+def _within(error: BaseException) -> BaseException | None:
+    # The failure of a handshake through a proxy is an argument of its wrapper, and not chained to it.
+    wrapped = (argument for argument in error.args if isinstance(argument, BaseException))
+    return error.__cause__ or error.__context__ or next(wrapped, None)
 
 
 def _body(response: requests.Response) -> bytes:

@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,15 @@ class Peer:
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
 
+    def carry_to(self, port: int) -> None:
+        """Bytes both ways between the client and another server, until both have ended or one has gone."""
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            back = threading.Thread(target=_carry, args=(other, self._sock), daemon=True)
+            back.start()
+            other.sendall(self._received)
+            _carry(self._sock, other)
+            back.join(10)
+
     def wait_until_the_test_is_over(self) -> None:
         self.stopped.wait(10)
 
@@ -81,6 +90,14 @@ class Peer:
             return False
         self._received += piece
         return bool(piece)
+
+
+def _carry(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):  # one of the two has gone
+        while piece := source.recv(65536):
+            target.sendall(piece)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 Script = Callable[[Peer], None]

@@ -10,6 +10,7 @@ from crm_pipeline.crms.brevo.rows import IP_PAGE
 from crm_pipeline.model import WELL, NewsKind, OutcomeKind
 from crm_pipeline_tests.crms.asking import at_most
 from crm_pipeline_tests.crms.brevo_account import ANN, CREATED, FULL, KEY, connected, push
+from crm_pipeline_tests.crms.connect_proxy import URL, says
 from crm_pipeline_tests.crms.raw_server import Peer, answers, raw_server
 
 UNKNOWN_IP = (
@@ -39,7 +40,7 @@ def test_created_and_updated_are_a_success_whose_id_is_the_address_as_sent(answe
         (201, b"<html>Welcome</html>"),
         (201, b"{}"),
         (201, b'{"id":"1"}'),
-        (201, b'{"id":null}'),
+        (201, b'{"ID":null}'),
         (201, b'{"id":true}'),
         (201, b'{"id":1.5}'),
         (201, b"[1]"),
@@ -52,6 +53,13 @@ def test_a_success_that_is_not_brevos_is_none(status: int, body: bytes) -> None:
         outcome, news = push(server.url)
     assert (outcome.kind, news.kind) == (OutcomeKind.FAILED, NewsKind.UNAVAILABLE)
     assert outcome.code == "unexpected_answer"
+
+
+def test_a_creation_whose_id_is_null_is_a_success() -> None:
+    """The reference types it so: https://developers.brevo.com/reference/create-contact"""
+    with raw_server(answers((201, b'{"id":null}'))) as server:
+        outcome, news = push(server.url)
+    assert (outcome.kind, news, outcome.external_id) == (OutcomeKind.SYNCED, WELL, "ann@example.com")
 
 
 def test_an_update_with_a_body_is_none() -> None:
@@ -165,6 +173,20 @@ def test_a_server_without_tls_closes_the_gate_and_names_the_base_url() -> None:
         outcome, news = push(server.url.replace("http://", "https://"), replace(ANN))
     assert (outcome.kind, news.kind, outcome.code) == (OutcomeKind.BLOCKED, NewsKind.CLOSED, "tls")
     assert "BREVO_API_BASE_URL" in str(news.sentence)
+
+
+def test_a_proxy_that_gives_no_tunnel_closes_the_gate_and_names_itself_and_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with raw_server(says(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ann:s3cret@{proxy.host}")
+        outcome, news = push(URL)
+    assert (outcome.kind, news.kind, outcome.code) == (OutcomeKind.BLOCKED, NewsKind.CLOSED, "proxy")
+    assert outcome.error == news.sentence
+    said = f"Brevo cannot be reached: the proxy {proxy.host} that HTTPS_PROXY names: Tunnel connection failed: 407 "
+    assert str(news.sentence).startswith(said)
+    assert "NO_PROXY" in str(news.sentence)
+    assert "s3cret" not in f"{outcome}{news}"
 
 
 def test_the_identity_changes_with_key_and_url_and_shows_neither() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from pydantic import ValidationError
 from crm_pipeline.crms.brevo.attributes import Attributes, mapped
 from crm_pipeline.crms.brevo.phone import international
 from crm_pipeline.crms.brevo.settings import BrevoSettings
-from crm_pipeline.model import Contact
+from crm_pipeline.model import Contact, OutcomeKind
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.crms.brevo_account import FULL, ID, connected
+from crm_pipeline_tests.crms.brevo_account import CREATED, FULL, ID, connected
+from crm_pipeline_tests.crms.raw_server import answers, raw_server
 from crm_pipeline_tests.support.sandbox import KEY
+
+NO_NUMBERS = (float("nan"), float("inf"), *map(Decimal, ("NaN", "sNaN", "-Infinity", "1E+999999", "1E-999999")))
 
 
 def account_with(attributes: Attributes, **types: str | None) -> list[str]:
@@ -63,9 +67,15 @@ def test_names_are_settings() -> None:
         ("Acme ", "text", "Acme"),
         (12, "text", "12"),
         (1.5, "text", "1.5"),
+        (1e22, "text", "10000000000000000000000"),
+        (Decimal("12345678901234567890"), "text", "12345678901234567890"),
+        (Decimal("1234567890123456.1234567890"), "text", "1234567890123456.1234567890"),
+        (Decimal("1E-7"), "text", "0.0000001"),
+        (Decimal(7), "category", "7"),
         (True, "text", "true"),
         (12, "float", 12),
         (1.5, "float", 1.5),
+        (Decimal("12345678901234567890.10"), "float", Decimal("12345678901234567890.10")),
         (False, "boolean", False),
         ("2026-11-25", "date", "2026-11-25"),
         ("2026-11-25T10:00:00+01:00", "date", "2026-11-25"),
@@ -83,18 +93,43 @@ def test_a_further_column_is_sent_in_its_attributes_type(value: Any, kind: str, 
     [
         ("12", "float"),
         (True, "float"),
+        *((value, kind) for value in NO_NUMBERS for kind in ("float", "text", "category")),
+        *((value, "float") for value in (Decimal(10) ** 309, 10**309, -(10**309), "NaN", "Infinity")),
         ("yes", "boolean"),
         (1, "boolean"),
         ("soon", "date"),
         (5, "date"),
         ({"a": 1}, "text"),
         ([1], "multiple-choice"),
+        ([float("inf")], "text"),
     ],
 )
 def test_a_value_that_its_attribute_cannot_keep_is_not_sent_and_noted(value: Any, kind: str) -> None:
     sent, notes = further(value, kind)
     assert sent is None
     assert notes == [f"EXTRA was not sent: its value is no {kind}"]
+
+
+def test_a_number_travels_with_all_its_digits() -> None:
+    numbers = ("12345678901234567890.10", "0.1", "-0.30", "1234567890123456789012345678901234567890", "7")
+    for number in numbers:
+        with raw_server(answers(CREATED)) as server, connected(server.url, attributes="EXTRA=extra") as brevo:
+            brevo.attributes.found([{"name": "EXTRA", "category": "normal", "type": "float"}])
+            brevo.push([Contact(ID, "a@example.com", further={"extra": Decimal(number)})])
+        assert f'"attributes":{{"EXTRA":{number}}}' in server.requests[0].body.decode()
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, 10**309, {"a": float("nan")}, [float("inf")], {"a": 1}])
+def test_a_value_that_no_request_can_carry_is_noted_for_its_contact_even_before_the_attributes_are_known(
+    value: Any,
+) -> None:
+    with raw_server(answers(CREATED)) as server, connected(server.url, attributes="EXTRA=extra") as brevo:
+        contact = Contact(ID, "a@example.com", name="Ann", further={"extra": value})
+        assert brevo.reason_not_pushable(contact) is None
+        outcome = brevo.push([contact]).outcomes[ID]
+    assert outcome.kind is OutcomeKind.SYNCED
+    assert outcome.note == "EXTRA was not sent: its value is none that Brevo keeps"
+    assert server.requests[0].json["attributes"] == {"FIRSTNAME": "Ann"}
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])

@@ -24,6 +24,11 @@ TAKEN = (
     b'{"code":"duplicate_parameter","message":"email is already associated with another Contact",'
     b'"metadata":{"duplicate_identifiers":["email"]}}',
 )
+TAKEN_BY_TEXT = (
+    400,
+    b'{"code":"duplicate_parameter",'
+    b'"message":"Unable to update contact, email is already associated with another Contact"}',
+)
 CREATED = (201, b'{"id":8}')
 
 
@@ -91,6 +96,12 @@ def test_an_address_that_is_another_contacts_leaves_the_old_one_behind(account: 
     kept = account.contact(NEW)
     assert kept is not None
     assert kept.attributes == {"SOURCE_URL": "https://example.com/", "FIRSTNAME": "Ann", "LASTNAME": "Lee"}
+
+
+def test_a_new_address_that_is_taken_by_the_text_alone_leaves_the_old_one_behind_too() -> None:
+    outcome, _, lines = scripted(FOUND, TAKEN_BY_TEXT, (204, b""))
+    assert (outcome.kind, outcome.left_behind) == (OutcomeKind.SYNCED, OLD)
+    assert [line.split()[0] for line in lines] == ["GET", "PUT", "POST"]
 
 
 def test_an_address_that_another_contact_of_ours_has_is_not_taken_from_it(account: Account, brevo: Brevo) -> None:

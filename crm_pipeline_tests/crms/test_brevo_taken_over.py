@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from crm_pipeline.contacts.orphans import orphans
-from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.engine import Database
-from crm_pipeline.gate.gate import Gate
-from crm_pipeline.model import WELL, Answer, CheckResult, Contact
+from crm_pipeline.model import Answer, Contact
 from crm_pipeline.push.batches import into_batches
 from crm_pipeline.sandbox.account import Account
-from crm_pipeline_tests.crms.brevo_account import connected
 from crm_pipeline_tests.push.pushing import Pushing
 from crm_pipeline_tests.support.contacts import insert, pair, pairs, sql
-from crm_pipeline_tests.support.sandbox import KEY
 
 INFO, SALES = "info@example.com", "sales@example.com"
 COMPLETE = ("Complete", "Complete")
-THREADS = 16
-
-
-@pytest.fixture
-def sync(database: Database, queue: Queue, account: Account) -> Iterator[Pushing]:
-    """Fast, and past its first check."""
-    with connected(account.url, THREADS, api_key=KEY) as brevo:
-        gate = Gate(database, "brevo", brevo.identity, 1000)
-        gate.begin()
-        gate.tell_check(CheckResult(WELL), gate.state())
-        yield Pushing(queue, gate, brevo, THREADS)
 
 
 def whole_run(sync: Pushing, size: int = 50) -> Counter[str]:

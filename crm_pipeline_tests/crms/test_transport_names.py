@@ -6,6 +6,7 @@ import http.client
 import logging
 import socket
 import ssl
+from decimal import Decimal
 
 import pytest
 import urllib3.exceptions
@@ -44,7 +45,7 @@ def test_every_exception_of_the_libraries_has_a_name_or_is_a_bug() -> None:
     ]
     assert len(foreign) > 50
     strangers = [found for found in foreign if not issubclass(found, (*module.FOREIGN, *module.BUGS))]
-    assert strangers == [urllib3.exceptions.ProxySchemeUnsupported], "and there is no proxy"
+    assert strangers == [urllib3.exceptions.ProxySchemeUnsupported], "and only http proxies are taken"
     assert all(failure_kind(found) in FailureKind for found in foreign if issubclass(found, tuple(module.FOREIGN)))
 
 
@@ -79,8 +80,9 @@ def test_wrong_use_is_a_bug_and_propagates() -> None:
     with raw_server(answers(OK)) as server, transport(server.url) as crm:
         with pytest.raises(UnicodeEncodeError):
             crm.request("POST", "/contacts", {"name": "\ud800"})
-        with pytest.raises(ValueError, match="not JSON compliant"):
-            crm.request("POST", "/contacts", {"n": float("nan")})
+        for number in (float("nan"), Decimal("NaN"), Decimal("Infinity")):
+            with pytest.raises(ValueError, match="not JSON compliant"):
+                crm.request("POST", "/contacts", {"n": number})
         assert server.connections == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_headers_and_body_arrive_as_given() -> None:
         assert request.json == value
         assert request.headers["api-key"] == KEY
         assert request.headers["content-type"] == "application/json"
+
+
+def test_a_decimal_arrives_as_a_number_with_all_its_digits_wherever_it_stands() -> None:
+    numbers = ["12345678901234567890.1234567890", "1.10", "0", "-0.00000000000000000001"]
+    value = {"a": {"b": [Decimal(number) for number in numbers]}, "c": Decimal(7), "d": (1, None, True)}
+    with raw_server(answers(OK)) as server, transport(server.url) as crm:
+        crm.request("POST", "/contacts", value)
+    body = server.requests[0].body.decode()
+    assert body == f'{{"a":{{"b":[{",".join(numbers)}]}},"c":7,"d":[1,null,true]}}'
 
 
 def test_a_get_has_no_body() -> None:

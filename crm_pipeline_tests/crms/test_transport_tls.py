@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,27 +11,6 @@ import pytest
 
 from crm_pipeline.crms.transport import FailureKind, Reply, Transport, TransportFailure, tls_context
 from crm_pipeline_tests.crms.raw_server import Peer, answers, raw_server
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for `localhost` and its key, in one file."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
-    command += " -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_text((folder / "key.pem").read_text() + (folder / "cert.pem").read_text())
-    return both
-
-
-@pytest.fixture
-def server_side(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
@@ -87,10 +64,31 @@ def test_a_server_without_tls_is_a_tls_failure(certificate: Path) -> None:
         assert answer.kind is FailureKind.TLS
 
 
-def test_tls_older_than_1_2_is_refused() -> None:
-    assert tls_context().minimum_version is ssl.TLSVersion.TLSv1_2
-    assert tls_context().verify_mode is ssl.CERT_REQUIRED
-    assert tls_context().check_hostname
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tls_older_than_1_2_is_refused(
+    certificate: Path, server_side: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Python leaves the version to the system, as some builds of it do, and the system takes an old one."""
+    real = ssl.create_default_context
+
+    def lenient(**options: str) -> ssl.SSLContext:
+        context = real(**options)  # type: ignore[arg-type]
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", lenient)
+    server_side.minimum_version = ssl.TLSVersion.TLSv1
+    server_side.maximum_version = ssl.TLSVersion.TLSv1_1
+    server_side.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with raw_server(answers((201, b"{}")), server_side) as server:
+        answer = ask(server.port, trusting(certificate))
+        assert isinstance(answer, TransportFailure)
+        assert answer.kind is FailureKind.TLS
+        assert "version" in answer.detail.lower()
+        assert server.requests == []
+        willing = lenient(cafile=str(certificate))
+        assert isinstance(ask(server.port, willing), Reply), "the version is all that stands in the way"
 
 
 def test_a_server_that_hangs_up_in_the_handshake_is_a_failed_connection(certificate: Path) -> None:
@@ -123,3 +121,29 @@ def test_an_ipv6_address_can_be_asked() -> None:
         transport.close()
         assert isinstance(answer, TransportFailure)
         assert replace(answer, detail="", duration_ms=0) == TransportFailure(FailureKind.TIMEOUT, "", 0)
+
+
+def test_a_company_s_own_authority_is_trusted_when_ssl_cert_file_names_it(
+    certificate: Path, server_side: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with raw_server(answers((201, b"{}")), server_side) as server:
+        assert isinstance(ask(server.port, None), Reply)
+        monkeypatch.setenv("SSL_CERT_FILE", "")
+        assert isinstance(ask(server.port, None), TransportFailure)
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_bundle_that_cannot_be_read_is_a_tls_failure_that_names_its_variable(
+    content: str | None, tmp_path: Path, server_side: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    with raw_server(answers((201, b"{}")), server_side) as server:
+        answer = ask(server.port, None)
+        assert server.connections == 0
+    assert isinstance(answer, TransportFailure)
+    assert (answer.kind, answer.sent) == (FailureKind.TLS, False)
+    assert "SSL_CERT_FILE names no bundle" in answer.detail

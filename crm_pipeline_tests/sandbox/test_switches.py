@@ -58,6 +58,15 @@ def test_code_and_text_of_a_refusal_may_differ(ask: Ask, account: Account) -> No
     assert refusal(upsert(ask, "ann@example.com", SMS="1"))[2] == "Phone number is wrong"
 
 
+def test_a_refusal_may_name_the_identifier_in_its_text_alone(ask: Ask, account: Account) -> None:
+    account.switches.duplicate_metadata = False
+    upsert(ask, "ann@example.com", SMS="33612345678")
+    answer = upsert(ask, "bob@example.com", SMS="33612345678")
+    assert refusal(answer)[:2] == (400, "duplicate_parameter")
+    assert "SMS is already associated" in refusal(answer)[2]
+    assert set(answer.json()) == {"code", "message"}
+
+
 @pytest.mark.parametrize(("form", "kind"), [("empty", None), ("html", "text/html"), ("model", "application/json")])
 def test_errors_may_carry_a_page_or_nothing(ask: Ask, account: Account, form: str, kind: str | None) -> None:
     account.switches.client_error_body = form

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from hashlib import sha256
+from math import isfinite
 from typing import Any
 
 from crm_pipeline.crms.brevo.phone import international
@@ -21,6 +23,10 @@ from crm_pipeline.redaction import redact, storable
 ATTRIBUTES_PAGE = "https://my.brevo.com/lists/add-attributes"
 TYPES = ("text", "float", "boolean", "date", "category", "multiple-choice")
 """In which a column's values can be kept. https://developers.brevo.com/reference/create-attribute"""
+
+AS_IT_IS = "as it is"
+MOST_DIGITS = 131_072
+"""Before the point of a number of PostgreSQL's; JSON can name longer ones in a few letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +103,8 @@ class Attributes:
                 continue
             fitting = _as(kind, value)
             if fitting is None:
-                notes.append(f"{attribute.name} was not sent: its value is no {kind}")
+                missed = "none that Brevo keeps" if kind == AS_IT_IS else f"no {kind}"
+                notes.append(f"{attribute.name} was not sent: its value is {missed}")
             elif fitting != "":
                 sent[attribute.name] = fitting
         return sent, notes
@@ -105,7 +112,7 @@ class Attributes:
     def _type_of(self, attribute: Attribute) -> str | None:
         """The type in which a value is sent; None: it would be dropped. Before `found` all are taken for fitting."""
         if self._types is None or (attribute.built_in and attribute.name in self._types):
-            return "as it is"
+            return AS_IT_IS
         kind = self._types.get(attribute.name)
         return kind if kind in attribute.fitting else None
 
@@ -149,18 +156,37 @@ def _as(kind: str, value: Any) -> Any:
         case "boolean":
             return value if isinstance(value, bool) else None
         case "float":
-            return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+            number = _number(value)
+            return number if number is not None and isfinite(float(number)) else None  # 1e309 would be infinity there
         case "date":
             return _day(value)
         case "multiple-choice":
-            choices = value if isinstance(value, list) else [value]
-            return [text(choice) for choice in choices] if all(isinstance(one, str) for one in choices) else None
+            return _texts(value if isinstance(value, list) else [value])
         case "text" | "category":
             if isinstance(value, bool):
                 return str(value).lower()
-            return text(value) if isinstance(value, str | int | float) else None
+            if isinstance(value, str):
+                return text(value)
+            number = _number(value)
+            return None if number is None else f"{number:f}"
         case _:
-            return value if not isinstance(value, str) else text(value)
+            if isinstance(value, list):
+                return _texts(value)
+            if isinstance(value, bool | str):
+                return text(value) if isinstance(value, str) else value
+            return _as("float", value)
+
+
+def _number(value: Any) -> Decimal | None:
+    """With all its digits; None for what is none, or not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    return number if number.is_finite() and abs(number.adjusted()) <= MOST_DIGITS else None
+
+
+def _texts(values: list[Any]) -> list[str] | None:
+    return [text(one) for one in values] if all(isinstance(one, str) for one in values) else None
 
 
 def _day(value: Any) -> str | None:

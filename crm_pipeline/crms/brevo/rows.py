@@ -10,12 +10,14 @@ from crm_pipeline.crms.brevo.settings import LISTS_PAGE
 from crm_pipeline.crms.transport import Reply
 from crm_pipeline.model import NewsKind, OutcomeKind
 
+PHONES = ("SMS", "WHATSAPP", "LANDLINE_NUMBER")
+"""Attributes that are identifiers: unique in an account."""
 _INVALID = re.compile(r"\binvalid\b|\bnot (?:a )?valid\b", re.IGNORECASE)
-_IDENTIFIER = re.compile(
-    # Not within a name: a wrong EMAIL_TYPE is everybody's trouble.
-    r"(?<![\w-])(?:e-?mails?|phone|mobile|sms|whatsapp|landline(?:_number)?)(?![\w-])",
-    re.IGNORECASE,
-)
+# Not within a name: a wrong EMAIL_TYPE is everybody's trouble.
+_ADDRESS = re.compile(r"(?<![\w-])e-?mails?(?![\w-])", re.IGNORECASE)
+_PHONE = re.compile(r"(?<![\w-])(?:phone|mobile|sms|whatsapp|landline(?:_number)?)(?![\w-])", re.IGNORECASE)
+_TAKEN = re.compile(r"\b(?:is|are) already associated?\b", re.IGNORECASE)
+_IDENTIFIERS = {name: name for name in (*PHONES, "EXT_ID", "EMAIL")} | {"E-MAIL": "EMAIL"}
 IP_PAGE = "https://app.brevo.com/security/authorised_ips"
 
 
@@ -28,12 +30,31 @@ def error_of(body: Any) -> tuple[str | None, str | None]:
 
 
 def duplicates(reply: Reply) -> set[str]:
-    """Identifiers, in capitals, that are another contact's. (Codes and texts of this refusal vary, this does not.)"""
-    metadata = reply.json.get("metadata") if isinstance(reply.json, dict) else None
-    named = metadata.get("duplicate_identifiers") if isinstance(metadata, dict) else None
-    if reply.status != 400 or not isinstance(named, list):
+    """Identifiers, in capitals, that are another contact's: as `metadata` names them, or without it the text.
+
+    Metadata is optional (https://developers.brevo.com/changelog). The texts known are `Unable to update contact, SMS is
+    already associated with another Contact` and `SMS or WHATSAPP / EXT_ID are already associate with ...`.
+    """
+    if reply.status not in (400, 425) or not isinstance(reply.json, dict):
         return set()
-    return {name.upper() for name in named if isinstance(name, str)}
+    metadata = reply.json.get("metadata")
+    named = metadata.get("duplicate_identifiers") if isinstance(metadata, dict) else None
+    if isinstance(named, list):
+        return {name.upper() for name in named if isinstance(name, str)}
+    message = error_of(reply.json)[1] or ""
+    taken = _TAKEN.search(message)
+    words = re.split(r"[\s,/]+", message[: taken.start()].upper()) if taken else []
+    return {_IDENTIFIERS[word] for word in words if word in _IDENTIFIERS}
+
+
+def invalid_phones(reply: Reply) -> set[str]:
+    """Those of PHONES that a 400 may call invalid; none when it may be the address that it means."""
+    message = error_of(reply.json)[1] or ""
+    if reply.status != 400 or not _INVALID.search(message) or _ADDRESS.search(message):
+        return set()
+    said = {word.upper() for word in _PHONE.findall(message)}
+    named = {name for name in PHONES if said & {name, name.partition("_")[0]}}
+    return named or (set(PHONES) if said else set())
 
 
 def is_unknown_contact(reply: Reply) -> bool:
@@ -43,10 +64,15 @@ def is_unknown_contact(reply: Reply) -> bool:
 
 def _names_invalid_data(reply: Reply) -> bool:
     message = error_of(reply.json)[1] or ""
-    return _INVALID.search(message) is not None and _IDENTIFIER.search(message) is not None
+    return bool(_INVALID.search(message) and (_ADDRESS.search(message) or _PHONE.search(message)))
 
 
 def _creates(reply: Reply) -> bool:
+    """An id, or null: https://developers.brevo.com/reference/create-contact types it as either."""
+    return isinstance(reply.json, dict) and type(reply.json.get("id", "")) in (int, type(None))
+
+
+def _has_an_id(reply: Reply) -> bool:
     return isinstance(reply.json, dict) and type(reply.json.get("id")) is int
 
 
@@ -59,11 +85,11 @@ def _lists_attributes(reply: Reply) -> bool:
 
 
 def _is_a_list(reply: Reply) -> bool:
-    return _creates(reply) and isinstance(reply.json.get("name"), str)
+    return _has_an_id(reply) and isinstance(reply.json.get("name"), str)
 
 
 def _is_a_contact(reply: Reply) -> bool:
-    return _creates(reply) and isinstance(reply.json.get("emailBlacklisted"), bool)
+    return _has_an_id(reply) and isinstance(reply.json.get("emailBlacklisted"), bool)
 
 
 def _is_empty(reply: Reply) -> bool:
@@ -91,7 +117,7 @@ _OWN = Row(
     when=_names_invalid_data,
 )
 UPSERT = (
-    Row("201 with an id", {201}, OutcomeKind.SYNCED, NewsKind.WELL, when=_creates),
+    Row("201 with an id, or with null for one", {201}, OutcomeKind.SYNCED, NewsKind.WELL, when=_creates),
     Row("204 without a body", {204}, OutcomeKind.SYNCED, NewsKind.WELL, when=_is_empty),
     _OWN,
 )

@@ -2,7 +2,7 @@
 
     begin -- its address is as before --> POST /contacts --> synced, or refused
       |                                     ^    |
-      |                                     |    `-- a phone number of another contact: once more without it
+      |                                     |    `-- a phone number taken or invalid: once more without it
       `-- its address has changed --> GET the old one
                                         |-- opted out: skipped
                                         |-- gone, or another contact's too, or not surely ours --> POST
@@ -25,8 +25,6 @@ from crm_pipeline.crms.brevo.attributes import text
 from crm_pipeline.crms.transport import Reply, Transport, TransportFailure
 from crm_pipeline.model import WELL, Answer, Contact, News, Outcome, OutcomeKind
 
-PHONES = {"SMS", "WHATSAPP", "LANDLINE_NUMBER"}
-"""Attributes that are identifiers: unique in an account."""
 TOO_EARLY = 425
 
 
@@ -119,20 +117,26 @@ class Upsert:
         return self._answer(reply, rows.RENAME, again=lambda: self._rename(former))
 
     def _answer(self, reply: Reply | TransportFailure, finer: Iterable[Row], again: Callable[[], Answer]) -> Answer:
-        """The end of the push; or once more: without a phone number of another contact, or after a race."""
+        """The end of the push; or once more: without a phone number that Brevo does not take, or after a race."""
         if isinstance(reply, Reply):
             taken = rows.duplicates(reply)
-            phones = taken & PHONES & set(self._values)
+            phones = taken.intersection(rows.PHONES, self._values)
             if phones:
-                self._values = {name: value for name, value in self._values.items() if name not in phones}
-                self._notes.append(f"sent without {', '.join(sorted(phones))}: another contact has it")
-                return self._go_on(reply, again)
+                return self._go_on_without(phones, "another contact has it", reply, again)
+            invalid = rows.invalid_phones(reply).intersection(self._values)
+            if invalid:
+                return self._go_on_without(invalid, "Brevo calls it invalid", reply, again)
             if not self._repeated and ("EMAIL" in taken or reply.status == TOO_EARLY):
                 self._repeated = True
                 self._notes.append(f"sent again at once after HTTP {reply.status}")
                 return self._go_on(reply, again)
         outcome, news = self._answers.judge(reply, finer)
         return self._ended(reply, outcome, news)
+
+    def _go_on_without(self, phones: set[str], why: str, reply: Reply, again: Callable[[], Answer]) -> Answer:
+        self._values = {name: value for name, value in self._values.items() if name not in phones}
+        self._notes.append(f"sent without {', '.join(sorted(phones))}: {why}")
+        return self._go_on(reply, again)
 
     def _go_on(self, reply: Reply, then: Callable[[], Answer], news: News = WELL) -> Answer:
         return Answer({}, news, reply.sandbox, then)

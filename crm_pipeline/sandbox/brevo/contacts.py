@@ -46,7 +46,7 @@ class Contacts:
         known = self._writing.meant(sent)
         if known is not None and not update and not sent.merge:
             kinds = [kind for kind, value in sent.identifiers.items() if self._account.find(kind, value)]
-            raise duplicate("create", kinds, self._switches.duplicate_code)
+            raise duplicate("create", kinds, self._switches)
         before = self._account.new_contact().id
         kept = self._writing.keep(known, sent)
         if kept.id == before or (sent.merge and values.flag(body, "getId")):
@@ -80,7 +80,7 @@ class Contacts:
             self._writing.refuse_duplicates(contact, sent)
             for kind, value in sent.identifiers.items():
                 if new_owners.setdefault((kind, value), contact.id) != contact.id:
-                    raise duplicate("update", [kind], self._switches.duplicate_code)
+                    raise duplicate("update", [kind], self._switches)
         for contact, sent in zip(found, changes, strict=True):
             assert contact is not None
             self._writing.keep(self._account.get(contact.id), sent)

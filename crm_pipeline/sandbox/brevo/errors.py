@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from crm_pipeline.sandbox.brevo.switches import Switches
 from crm_pipeline.sandbox.calls import Reply
 
 
@@ -21,14 +22,14 @@ def error(status: int, code: str, message: str, **metadata: Any) -> Reply:
     return Reply(status, {"code": code, "message": message} | ({"metadata": metadata} if metadata else {}))
 
 
-def duplicate(verb: str, kinds: Sequence[str], code: str) -> Refused:
+def duplicate(verb: str, kinds: Sequence[str], switches: Switches) -> Refused:
     """An identifier belongs to another contact: `verb` is create or update."""
     named = ", ".join(kinds)
     return Refused(
         400,
-        code,
+        switches.duplicate_code,
         f"Unable to {verb} contact, {named} is already associated with another Contact",
-        duplicate_identifiers=list(kinds),
+        **({"duplicate_identifiers": list(kinds)} if switches.duplicate_metadata else {}),
     )
 
 

@@ -25,6 +25,8 @@ class Switches:
     email_match: Literal["case-insensitive", "exact"] = "case-insensitive"
     """Whether Ann@example.com is ann@example.com."""
     duplicate_code: Literal["duplicate_parameter", "invalid_parameter"] = "duplicate_parameter"
+    duplicate_metadata: bool = True
+    """`metadata.duplicate_identifiers` names what another contact has; without it the text alone does."""
     phone_error: Annotated[str, Field(min_length=1)] = "Invalid phone number"
     """The message about a phone number that is none."""
     throttled_body: BodyForm = "model"

@@ -132,7 +132,7 @@ class Writing:
         """Raise Refused when an identifier is another contact's."""
         taken = list(self.taken(contact, sent))
         if taken:
-            raise duplicate("update" if contact else "create", taken, self._switches.duplicate_code)
+            raise duplicate("update" if contact else "create", taken, self._switches)
 
     def taken(self, contact: StoredContact | None, sent: Sent) -> dict[str, StoredContact]:
         """Other contacts that have one of the identifiers, by kind."""

@@ -122,7 +122,7 @@ def _status(pipeline: Pipeline, row: Any) -> CrmStatus:
         state=sentences.state_of(row.sync_status, row.processing_status),
         sync_status=row.sync_status,
         processing_status=row.processing_status,
-        what_next=sentences.what_next(row),
+        what_next=sentences.what_next(row, pipeline),
         error=row.error,
         external_id=row.external_id,
         retry_count=row.retry_count,

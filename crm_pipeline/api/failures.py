@@ -76,7 +76,7 @@ def sync_failures(page: Annotated[Page, Query()], parts: TheParts) -> SyncFailur
                 error=one.error,
                 retry_count=one.retry_count,
                 next_retry_at=one.next_retry_at,
-                what_to_do=sentences.what_to_do(one.meaning),
+                what_to_do=sentences.what_to_do(one),
             )
             for one in shown
         ],

@@ -156,7 +156,7 @@ class SyncStatus(BaseModel):
                 "state": "waiting",
                 "sync_status": "Queued",
                 "processing_status": "Error",
-                "what_next": "It is tried again by itself after next_retry_at; retry-sync tries it now.",
+                "what_next": "It is tried again after 2026-01-31 09:05:00 UTC. retry-sync tries it now.",
                 "error": _ERROR,
                 "external_id": "ann@example.com",
                 "retry_count": 1,
@@ -251,7 +251,7 @@ class SyncFailures(BaseModel):
                 "error": _ERROR,
                 "retry_count": 1,
                 "next_retry_at": _NEXT_TRY,
-                "what_to_do": "It is tried again by itself after next_retry_at; retry-sync tries it now.",
+                "what_to_do": "It is tried again after 2026-01-31 09:05:00 UTC. retry-sync tries it now.",
             }
         ],
         next_cursor="C29vDlo8SlmdDi9vH296EQ",

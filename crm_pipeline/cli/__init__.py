@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -51,6 +52,9 @@ for spec in CRMS.values():
 
 def main() -> None:
     """Run a command. Exit codes: 0 well, 1 a person must act, 2 wrong use, settings, schema or unreachable database."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # of a terminal that has not every character
     try:
         app()
     except PipelineError as error:

@@ -60,7 +60,7 @@ def config(
             "unknown": [asdict(one) for one in unknown()],
             "problems": problems,
         }
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(json.dumps(document, indent=2))
         if problems:
             raise typer.Exit(2)
         return

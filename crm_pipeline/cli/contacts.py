@@ -13,9 +13,8 @@ from rich.table import Column, Table
 from crm_pipeline.cli import csv_files
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.counts import counted, depth, pairs
-from crm_pipeline.contacts.statuses import PAIRS, Meaning
+from crm_pipeline.contacts.next_step import next_step
 from crm_pipeline.logs import start_logging
-from crm_pipeline.model import SyncStatus
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
 
@@ -47,10 +46,7 @@ def add(
 ) -> None:
     """Add one contact. Nobody wants it in a CRM until it is selected."""
     with _pipeline(crm) as pipeline:
-        queue = pipeline.queue if select else None
-        contact_id = pipeline.contacts.add(email, name, phone)
-        if queue is not None:
-            queue.select([contact_id])
+        contact_id = pipeline.contacts.add(email, name, phone, [pipeline.queue] if select else [])
         console.print(f"Added {email}, id {contact_id}{', and selected it' if select else ''}.", markup=False)
 
 
@@ -99,42 +95,15 @@ def why(name: Annotated[str, typer.Argument(help="E-mail address or id.")], crm:
         ids = pipeline.contacts.find([name])
         for row in pipeline.contacts.statuses(queue.statements.columns, ids):
             console.print(f"{row.email} ({row.id})", style="bold", markup=False, highlight=False)
-            sync_status, processing_status = row.sync_status, row.processing_status or "NULL"
-            console.print(
-                f"{sync_status} / {processing_status}: {_meaning(row, pipeline.crm.spec.title)}", markup=False
-            )
+            again = f"`crm-pipeline contacts select {row.email}`"
+            means = next_step(row, pipeline.crm.spec.title, select=again, retry=again)
+            console.print(f"{row.sync_status} / {row.processing_status or 'NULL'}: {means}", markup=False)
             if row.error:
                 console.print(f"Error: {row.error}", markup=False)
             attempts = pipeline.contacts.attempts(row.id, queue.crm)
             lines = [_attempt(attempt, pipeline.settings) for attempt in attempts]
             lines = ["Attempts, the last first:", *lines] if lines else ["It was never pushed."]
             console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-
-
-def _meaning(row: Any, title: str) -> str:
-    """What a state means and what can be done, for one row of `Contacts.statuses`."""
-    again = f"`crm-pipeline contacts select {row.email}`"
-    match PAIRS.get((row.sync_status, row.processing_status)):
-        case Meaning.UNWANTED if row.sync_status == SyncStatus.SKIPPED:
-            return f"it is not pushed: it was set aside, or opted out at {title}."
-        case Meaning.UNWANTED:
-            return f"nobody wants it in {title}. {again} selects it."
-        case Meaning.HELD if row.leased:
-            return "it is being pushed."
-        case Meaning.HELD:
-            return "its run died; the next run takes it back and pushes it."
-        case Meaning.WAITING if row.next_retry_at is not None:
-            return f"it is tried again after {row.next_retry_at:%Y-%m-%d %H:%M:%S %Z}. {again} tries it now."
-        case Meaning.DUE | Meaning.WISH | Meaning.WAITING:
-            return "it is due: the next run pushes it."
-        case Meaning.SYNCED:
-            synced = f" on {row.synced_at:%Y-%m-%d %H:%M:%S %Z}" if row.synced_at else ""
-            return f"it is in {row.target or title} as {row.external_id}{synced}."
-        case Meaning.GIVEN_UP:
-            return f"it was given up or refused, and stays so until somebody asks again. Mend the cause, then {again}."
-        case Meaning.UNCLEAR:
-            return f"a pair that no event makes; it is left alone. {again} pushes it."
-    return f"a status that the pipeline does not know; it is left alone. {again} pushes it."
 
 
 def _table(rows: list[Any], title: str) -> Table:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -17,7 +19,8 @@ from rich.progress import Progress
 from crm_pipeline.cli.choice import CrmOption, chosen
 from crm_pipeline.contacts.csv_lines import CsvFile, Line, open_csv
 from crm_pipeline.contacts.exported import COLUMNS, exported
-from crm_pipeline.contacts.imported import AT_ONCE, add_lines, check_columns, unknown
+from crm_pipeline.contacts.formulas import as_text
+from crm_pipeline.contacts.imported import AT_ONCE, Added, add_lines, check_columns, unknown
 from crm_pipeline.errors import UsageError
 from crm_pipeline.logs import start_logging
 from crm_pipeline.model import SyncStatus
@@ -53,9 +56,9 @@ def import_(
         check_columns(pipeline.database, list(lines.columns))
         rejected = _Rejected(path, lines.header, dry_run)
         at_the_end.callback(rejected.close)
-        added, known = _take(pipeline, file, path, lines, rejected, select=select, dry_run=dry_run)
-    verb = "would be added" if dry_run else "added, and selected" if select else "added"
-    console.print(f"{added:,} {verb}; {known:,} were there already; {rejected.count:,} rejected.")
+        added, selected, known = _take(pipeline, file, path, lines, rejected, select=select, dry_run=dry_run)
+    done = "would be added" if dry_run else f"added, {selected:,} selected" if select else "added"
+    console.print(f"{added:,} {done}; {known:,} were there already; {rejected.count:,} rejected.")
     for reason in rejected.first:
         console.print(f"  {reason}", markup=False, highlight=False)
     if rejected.count and not dry_run:
@@ -71,9 +74,10 @@ def _take(
     *,
     select: bool,
     dry_run: bool,
-) -> tuple[int, int]:
-    """How many contacts were added, and how many lines' addresses somebody had."""
-    database, added, known = pipeline.database, 0, 0
+) -> tuple[int, int, int]:
+    """How many contacts were added and selected, and how many lines' addresses somebody had."""
+    database, wanted_by = pipeline.database, pipeline.queue if select and not dry_run else None
+    added = selected = known = 0
     with Progress(console=errors, disable=not errors.is_terminal) as progress:
         task = progress.add_task(path.name, total=path.stat().st_size)
         for some in _portions(lines.lines()):
@@ -83,17 +87,13 @@ def _take(
                     rejected.add(line, line.reason)
             new = unknown(database, good)
             known += len(good) - len(new)
-            if dry_run:
-                added += len(new)
-            else:
-                ids, refused = add_lines(database, new)
-                added += len(ids)
-                if select and ids:
-                    pipeline.queue.select(ids)
-                for line, reason in refused:
-                    rejected.add(line, reason)
+            done = Added(len(new), 0, []) if dry_run else add_lines(database, new, wanted_by)
+            added += done.added
+            selected += done.selected
+            for line, reason in done.refused:
+                rejected.add(line, reason)
             progress.update(task, completed=file.buffer.tell())
-    return added, known
+    return added, selected, known
 
 
 def export(
@@ -109,14 +109,14 @@ def export(
         at_the_end.callback(pipeline.close)
         rows = exported(pipeline.queue, status or ())
         try:
-            file = at_the_end.enter_context(path.open("w", encoding="utf-8", newline="")) if path else sys.stdout
+            file = at_the_end.enter_context(_private(path)) if path else _stdout()
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error}.") from None
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         count = 0
         for some in rows:
-            writer.writerows(some)
+            writer.writerows(map(_cells, some))
             count += len(some)
     errors.print(f"{count:,} contacts{f' in {path}' if path else ''}.", markup=False)
 
@@ -140,15 +140,31 @@ class _Rejected:
             return
         if self._file is None:
             try:
-                self._file = self.path.open("w", encoding="utf-8", newline="")
+                self._file = _private(self.path)
             except OSError as error:
                 raise UsageError(f"{self.path}, for the rejected lines, cannot be written: {error}.") from None
-            csv.writer(self._file).writerow([*self._header, "line", "reason"])
-        csv.writer(self._file).writerow([*line.fields, line.number, reason])
+            csv.writer(self._file).writerow(_cells([*self._header, "line", "reason"]))
+        csv.writer(self._file).writerow(_cells([*line.fields, line.number, reason]))
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+def _private(path: Path) -> TextIO:
+    """The file, opened to be written anew: one that is made is its owner's alone, for personal data goes into it."""
+    return open(path, "w", encoding="utf-8", newline="", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
+def _stdout() -> TextIO:
+    """In UTF-8, whatever is said there otherwise, unless it is a terminal: what reads it further on is as a file."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    return sys.stdout
+
+
+def _cells(values: Sequence[Any]) -> list[Any]:
+    return [as_text(value) if isinstance(value, str) else value for value in values]
 
 
 def _portions(lines: Iterator[Line]) -> Iterator[list[Line]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -124,9 +125,9 @@ def _prepare_database(settings: Settings, pipelines: list[Pipeline]) -> None:
     database.dispose()
     contacts = pipelines[0].contacts
     if not contacts.known(DEMO_CONTACTS):
-        ids = [contacts.add(email, f"Test Contact{email[17]}") for email in DEMO_CONTACTS]
-        for pipeline in pipelines:
-            pipeline.queue.select(ids)
+        queues = [pipeline.queue for pipeline in pipelines]
+        for email in DEMO_CONTACTS:
+            contacts.add(email, f"Test Contact{email[17]}", wanted_by=queues)
 
 
 def _start_sandbox(processes: Processes, folder: Path, port: int, api_key: str) -> None:
@@ -143,7 +144,7 @@ def _watch(pipelines: list[Pipeline], stop: threading.Event, processes: Processe
     while not stop.wait(1):
         processes.raise_if_one_ended()
         for pipeline in waiting.copy():
-            ids = pipeline.contacts.known(DEMO_CONTACTS)
+            ids = list(chain.from_iterable(pipeline.contacts.known(DEMO_CONTACTS).values()))
             rows = pipeline.contacts.statuses(pipeline.queue.statements.columns, ids)
             if rows and all(row.sync_status == "Complete" for row in rows):
                 console.print(f"{pipeline.crm.spec.title}: all {len(rows)} demo contacts are Complete.", style="green")

@@ -36,7 +36,7 @@ def failures(
     finally:
         pipeline.close()
     if as_json:
-        print(json.dumps(_document(pipeline, found), indent=2, ensure_ascii=False))
+        print(json.dumps(_document(pipeline, found), indent=2))
     else:
         _show(pipeline, found)
 

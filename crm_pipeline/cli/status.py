@@ -51,7 +51,7 @@ def status(
         start_logging(settings)
         seen = [look_at(pipeline) for pipeline in crms.values()]
         if as_json:
-            print(json.dumps(_document(crms, seen), indent=2, ensure_ascii=False))
+            print(json.dumps(_document(crms, seen), indent=2))
         else:
             console.print(page(_database(crms), seen))
     if any(look.closed for look in seen):

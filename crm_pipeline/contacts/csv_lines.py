@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
 
+from crm_pipeline.contacts.formulas import as_it_was
+from crm_pipeline.database.tables import EMAIL_TYPE, LABELS
 from crm_pipeline.errors import UsageError
 
-EMAIL_TYPES = ("SERVICE", "CORPORATE", "FREE", "UNKNOWN")
 DELIMITERS = ",;\t|"
 HEADERS = {
     "email": ("email", "e_mail", "mail", "email_address", "e_mail_address"),
@@ -37,14 +38,9 @@ class Line:
     number: int
     """Of the file's line on which the record ends, from 1 on."""
     fields: Sequence[str]
-    """As the file has them."""
+    """As the file has them, but for the apostrophe before a formula."""
     values: Mapping[str, Any]
     reason: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The address, by which a contact is known."""
-        return str(self.values["email"]).lower()
 
 
 class CsvFile:
@@ -58,7 +54,7 @@ class CsvFile:
         first = file.readline()
         delimiter = max(DELIMITERS, key=first.count)
         self._reader = csv.reader(file, delimiter=delimiter, strict=True)
-        self.header = next(csv.reader([first], delimiter=delimiter), [])
+        self.header = [as_it_was(name) for name in next(csv.reader([first], delimiter=delimiter), [])]
         if not any(name.strip() for name in self.header):
             raise UsageError("The file has no header: its first line must name the columns, such as email,name,phone.")
         self.columns = self._columns(mapping)
@@ -84,7 +80,7 @@ class CsvFile:
                     "Save it as CSV in UTF-8, or name its encoding: --encoding cp1252."
                 ) from None
             if any(field.strip() for field in fields):
-                yield self._line(fields, seen)
+                yield self._line([as_it_was(field) for field in fields], seen)
 
     def _line(self, fields: Sequence[str], seen: dict[str, int]) -> Line:
         number = self._reader.line_num + 1
@@ -148,8 +144,8 @@ def _email(value: str) -> str:
 
 
 def _email_type(value: str) -> str | None:
-    if value and value.upper() not in EMAIL_TYPES:
-        raise ValueError(f"email_type is {value!r}; it must be one of {', '.join(EMAIL_TYPES)}")
+    if value and value.upper() not in LABELS[EMAIL_TYPE]:
+        raise ValueError(f"email_type is {value!r}; it must be one of {', '.join(LABELS[EMAIL_TYPE])}")
     return value.upper() or None
 
 

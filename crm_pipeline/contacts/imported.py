@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from crm_pipeline.contacts.columns import address_key
 from crm_pipeline.contacts.csv_lines import Line
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.present import required_columns
 from crm_pipeline.errors import DatabaseFailure, UsageError
 
 AT_ONCE = 5000
-ABOUT_DATA = ("22", "23", "P0")
-"""Classes of errors that a line's own values cause: too long, against a constraint, refused by a trigger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of lines."""
+
+    added: int
+    selected: int
+    refused: list[tuple[Line, str]]
+    """Lines that the database does not take, each with its reason."""
 
 
 def check_columns(database: Database, columns: Sequence[str]) -> None:
@@ -29,42 +40,46 @@ def check_columns(database: Database, columns: Sequence[str]) -> None:
 
 
 def unknown(database: Database, lines: Sequence[Line]) -> list[Line]:
-    """Those whose address (in any case) no contact has. Scans the table, for no index serves an address in any case."""
+    """Those whose address (any case, blanks aside) no contact has. Scans the table, for no index serves that."""
 
     def look(connection: Connection) -> set[str]:
         connection.execute(text("SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = '60s'"))
         return set(
             connection.execute(
                 text(
-                    "SELECT line.key FROM unnest(CAST(:keys AS text[])) AS line (key) "
-                    "WHERE EXISTS (SELECT FROM contacts c WHERE lower(btrim(c.email::text)) = line.key)"
+                    "SELECT line.email FROM unnest(CAST(:emails AS text[])) AS line (email) WHERE EXISTS "  # noqa: S608
+                    f"(SELECT FROM contacts c WHERE {address_key('c.email')} = {address_key('line.email')})"
                 ),
-                {"keys": [line.key for line in lines]},
+                {"emails": [line.values["email"] for line in lines]},
             ).scalars()
         )
 
     known = database.run(look) if lines else set()
-    return [line for line in lines if line.key not in known]
+    return [line for line in lines if line.values["email"] not in known]
 
 
-def add_lines(database: Database, lines: Sequence[Line]) -> tuple[list[UUID], list[tuple[Line, str]]]:
-    """Add a contact for each; ids, and the lines that the database does not take, each with its reason.
+def add_lines(database: Database, lines: Sequence[Line], wanted_by: Queue | None = None) -> Added:
+    """Add a contact for each, and select it when somebody wants it: both or neither, whatever cuts this off.
 
-    In one statement; when that is refused, in halves, until the lines to blame are found.
+    In one transaction; when that is refused, in halves, until the lines to blame are found.
     """
+
+    def work(connection: Connection) -> Added:
+        ids = _insert(connection, lines)
+        return Added(len(ids), wanted_by.select_within(connection, ids) if wanted_by else 0, [])
+
     if not lines:
-        return [], []
+        return Added(0, 0, [])
     try:
-        return database.run(lambda connection: _insert(connection, lines)), []
+        return database.run(work)
     except DatabaseFailure as failure:
-        if (failure.sqlstate or "")[:2] not in ABOUT_DATA:
+        if not failure.about_a_row:
             raise
         if len(lines) == 1:
-            return [], [(lines[0], str(failure))]
+            return Added(0, 0, [(lines[0], str(failure))])
     middle = len(lines) // 2
-    ids, rejected = add_lines(database, lines[:middle])
-    more_ids, more_rejected = add_lines(database, lines[middle:])
-    return ids + more_ids, rejected + more_rejected
+    one, two = (add_lines(database, half, wanted_by) for half in (lines[:middle], lines[middle:]))
+    return Added(one.added + two.added, one.selected + two.selected, one.refused + two.refused)
 
 
 def _insert(connection: Connection, lines: Sequence[Line]) -> list[UUID]:

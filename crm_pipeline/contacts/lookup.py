@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from crm_pipeline.contacts.columns import CrmColumns
+from crm_pipeline.contacts.columns import CrmColumns, address_key
+from crm_pipeline.contacts.queue import Queue
 from crm_pipeline.database.engine import Database
 from crm_pipeline.database.present import required_columns
 from crm_pipeline.errors import DatabaseFailure, UnknownContact, UsageError
@@ -23,20 +24,41 @@ class Contacts:
         self.database = database
 
     def find(self, names: Sequence[str]) -> list[UUID]:
-        """The contacts with these e-mail addresses (any case) or ids; raises UnknownContact naming those nobody has."""
-        rows = self._look_up(names)
-        known = {str(row.id) for row in rows} | {row.email for row in rows}
-        unknown = [name for name in names if name.strip().lower() not in known]
+        """The contacts with these addresses (any case, blanks aside) or ids.
+
+        Raises UnknownContact naming those nobody has.
+        """
+        known = self.known(names)
+        unknown = [name for name in names if name not in known]
         if unknown:
             raise UnknownContact(f"No contact has the address or id {', '.join(unknown)}.")
-        return [row.id for row in rows]
+        return sorted({contact_id for ids in known.values() for contact_id in ids})
 
-    def known(self, names: Sequence[str]) -> list[UUID]:
-        """Those of the contacts with these e-mail addresses (any case) or ids that there are."""
-        return [row.id for row in self._look_up(names)]
+    def known(self, names: Sequence[str]) -> dict[str, list[UUID]]:
+        """The contacts with these addresses (any case, blanks aside) or ids, by name; without those nobody has."""
+        ids = {name: str(UUID(name.strip())) for name in names if _is_uuid(name.strip())}
 
-    def add(self, email: str, name: str | None = None, phone_number: str | None = None) -> UUID:
-        """Insert one contact, wanted by no CRM yet. What is not given keeps the table's default.
+        def look(connection: Connection) -> Sequence[Any]:
+            connection.execute(text("SET LOCAL enable_seqscan = on"))  # no index serves an address in any case
+            return connection.execute(
+                text(
+                    "SELECT named.name, c.id FROM unnest(CAST(:names AS text[]), CAST(:ids AS uuid[])) "  # noqa: S608
+                    "AS named (name, id) JOIN contacts c ON c.id = named.id "
+                    "UNION SELECT named.name, c.id FROM unnest(CAST(:emails AS text[])) AS named (name) "
+                    f"JOIN contacts c ON {address_key('c.email')} = {address_key('named.name')} ORDER BY id"
+                ),
+                {"names": list(ids), "ids": list(ids.values()), "emails": [name for name in names if name not in ids]},
+            ).all()
+
+        found: dict[str, list[UUID]] = {}
+        for row in self.database.run(look):
+            found.setdefault(row.name, []).append(row.id)
+        return found
+
+    def add(
+        self, email: str, name: str | None = None, phone_number: str | None = None, wanted_by: Sequence[Queue] = ()
+    ) -> UUID:
+        """Insert one contact, and select it for these CRMs: both or neither. What is not given keeps its default.
 
         Raises UsageError naming the columns that an application's table must have filled, when there are others.
         """
@@ -46,8 +68,15 @@ class Contacts:
             f"INSERT INTO contacts ({', '.join(values)}) "  # noqa: S608 (own names)
             f"VALUES (:{', :'.join(values)}) RETURNING id"
         )
+
+        def work(connection: Connection) -> UUID:
+            contact_id: UUID = connection.execute(insert, values).scalar_one()
+            for queue in wanted_by:
+                queue.select_within(connection, [contact_id])
+            return contact_id
+
         try:
-            contact_id: UUID = self.database.run(lambda connection: connection.execute(insert, values).scalar_one())
+            return self.database.run(work)
         except DatabaseFailure as failure:
             if failure.sqlstate != NOT_NULL_VIOLATION:
                 raise
@@ -56,7 +85,6 @@ class Contacts:
                 f"A contact of this database must have a value in {', '.join(columns) or 'some column'}, which cannot "
                 "be given here: insert it through the application or with SQL, then select it."
             ) from None
-        return contact_id
 
     def statuses(self, columns: CrmColumns, ids: Sequence[UUID]) -> list[Any]:
         """Rows by address: id, email, sync_status, processing_status, error, external_id, retry_count, next_retry_at,
@@ -92,25 +120,6 @@ class Contacts:
                 ).all()
             )
         )
-
-    def _look_up(self, names: Sequence[str]) -> Sequence[Any]:
-        names = [name.strip().lower() for name in names]
-        ids = [name for name in names if _is_uuid(name)]
-
-        def look(connection: Connection) -> Sequence[Any]:
-            connection.execute(text("SET LOCAL enable_seqscan = on"))  # no index serves an address in any case
-            return connection.execute(
-                text(
-                    "SELECT c.id, lower(btrim(c.email)) AS email FROM contacts c "
-                    "WHERE c.id = ANY(CAST(:ids AS uuid[])) "
-                    "UNION SELECT c.id, lower(btrim(c.email)) FROM contacts c "
-                    "WHERE cardinality(CAST(:emails AS text[])) > 0 AND lower(btrim(c.email)) = ANY(:emails) "
-                    "ORDER BY id"
-                ),
-                {"ids": ids, "emails": [name for name in names if name not in ids]},
-            ).all()
-
-        return self.database.run(look)
 
 
 def _is_uuid(value: str) -> bool:

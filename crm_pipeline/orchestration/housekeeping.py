@@ -25,10 +25,10 @@ from dagster import (
     in_process_executor,
     op,
 )
-from pydantic import Field
 
 from crm_pipeline.contacts.prune import prune_attempts
 from crm_pipeline.errors import PipelineError
+from crm_pipeline.orchestration.resources import limited
 from crm_pipeline.settings import GeneralSettings, Settings
 from crm_pipeline.wiring import open_database
 
@@ -48,8 +48,12 @@ EARLIER_RUN_TAGS = ("dagster/parent_run_id", "dagster/root_run_id")
 class Retention(ConfigurableResource[None]):
     """How long things are kept."""
 
-    keep_runs_days: int = Field(ge=1, description="Days after which a finished run of Dagster's is deleted.")
-    keep_attempts_days: int = Field(ge=1, description="Days after which a row of crm_attempts is deleted.")
+    keep_runs_days: int = limited(
+        GeneralSettings, "crm_pipeline_keep_runs_days", "Days after which a finished run of Dagster's is deleted."
+    )
+    keep_attempts_days: int = limited(
+        GeneralSettings, "crm_pipeline_keep_attempts_days", "Days after which a row of crm_attempts is deleted."
+    )
 
 
 @op

@@ -5,6 +5,7 @@ Annotations are not postponed here: Dagster reads those of ops as they are.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -143,8 +144,7 @@ def _found(config: Requeue, pipeline: Pipeline) -> Found:
 
 def _named(pipeline: Pipeline, names: list[str], by_id: bool) -> Found:
     """Raises Failure, before anything is changed, when one of them is nobody's."""
-    rows = pipeline.contacts.statuses(pipeline.queue.statements.columns, pipeline.contacts.known(names))
-    known = {str(row.id) if by_id else row.email.strip().lower() for row in rows}
+    known = pipeline.contacts.known([name for name in names if _is_id(name) == by_id])
     unknown = [name for name in names if name not in known]
     if unknown:
         shown = ", ".join(name if _is_id(name) else mask_email(name) for name in unknown[:NAMED_IN_A_SENTENCE])
@@ -155,6 +155,7 @@ def _named(pipeline: Pipeline, names: list[str], by_id: bool) -> Found:
             metadata={"unknown": len(unknown)},
             allow_retries=False,
         )
+    rows = pipeline.contacts.statuses(pipeline.queue.statements.columns, list(chain.from_iterable(known.values())))
     skipped = sum(row.sync_status == SyncStatus.SKIPPED for row in rows)
     chosen = [row.id for row in rows if row.sync_status != SyncStatus.SKIPPED]
     return Found(Which.NAMED, chosen, skipped)

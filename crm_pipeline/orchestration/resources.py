@@ -4,26 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
+from pydantic_settings import BaseSettings
 
 from crm_pipeline.crms.protocol import CrmSpec
 from crm_pipeline.orchestration.stop import RunStop
-from crm_pipeline.settings import CrmSettings, Settings
+from crm_pipeline.settings import CrmSettings, Settings, SyncSettings
 from crm_pipeline.wiring import Pipeline, connect
+
+BOUNDS = ("gt", "ge", "lt", "le")
+
+
+def _bounds(settings: type[BaseSettings], name: str) -> dict[str, Any]:
+    rules = settings.model_fields[name].metadata
+    return {bound: getattr(rule, bound) for rule in rules for bound in BOUNDS if hasattr(rule, bound)}
+
+
+def limited(settings: type[BaseSettings], name: str, description: str) -> Any:
+    """A field that takes what this setting takes, and no more."""
+    return Field(description=description, **_bounds(settings, name))
 
 
 class SyncResource(ConfigurableResource[Any]):
-    """One CRM's sync. The fields are what people may see and tests may change; the key is named, never shown."""
+    """One CRM's sync. The fields are what people may see, and change for a run; the key is named, never shown.
+
+    A value that no setting may have ends the run before its first step.
+    """
 
     crm: str = Field(description="The CRM's name: the prefix of its columns and variables.")
     key_variable: str = Field(description="The variable, in the environment or .env, that holds the key.")
-    requests_per_second: float = Field(description="Pace of all processes together.")
-    threads: int = Field(description="Threads that push at once.")
-    batch_size: int = Field(description="The smallest batch: one push step.")
-    max_contacts_per_run: int = Field(description="Most contacts that a run takes.")
+    requests_per_second: float = limited(SyncSettings, "rate_per_second", "Pace of all processes together.")
+    threads: int = limited(SyncSettings, "concurrency", "Threads that push at once.")
+    batch_size: int = limited(SyncSettings, "scheduler_batch_size", "The smallest batch: one push step.")
+    max_contacts_per_run: int = limited(SyncSettings, "max_contacts_per_run", "Most contacts that a run takes.")
 
     _pipeline: Pipeline | None = PrivateAttr(default=None)
     _stop: RunStop | None = PrivateAttr(default=None)
@@ -74,15 +90,26 @@ class SyncResource(ConfigurableResource[Any]):
 
 
 def sync_resource(crm: CrmSettings) -> SyncResource:
-    """The CRM's resource with its settings; its class bears the CRM's name, as people look for it in the UI."""
+    """The CRM's resource with its settings; its class bears the CRM's name, as people look for it in the UI.
+
+    Its job is that CRM's alone: the Launchpad takes no other name.
+    """
     spec: CrmSpec = crm.spec
-    named = type(f"{spec.title}Resource", (SyncResource,), {"__doc__": f"{spec.title}: its queue, gate and account."})
+    fixed = {"crm": spec.name, "key_variable": spec.key_variable}
+    named = type(
+        f"{spec.title}Resource",
+        (SyncResource,),
+        {
+            "__doc__": f"{spec.title}: its queue, gate and account.",
+            "__annotations__": {name: Literal[value] for name, value in fixed.items()},
+            **{name: Field(description=SyncResource.model_fields[name].description) for name in fixed},
+        },
+    )
     resource: SyncResource = named(
-        crm=spec.name,
-        key_variable=spec.key_variable,
+        **fixed,
         requests_per_second=crm.rate_per_second,
         threads=crm.sync.concurrency,
         batch_size=crm.sync.scheduler_batch_size,
-        max_contacts_per_run=crm.max_contacts_per_run,
+        max_contacts_per_run=min(crm.max_contacts_per_run, _bounds(SyncSettings, "max_contacts_per_run")["le"]),
     )
     return resource

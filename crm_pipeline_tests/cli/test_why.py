@@ -32,11 +32,11 @@ def test_each_pair_of_statuses_is_put_into_words(database: Database, run: Run) -
     assert "does not know" not in said.out
     for pair, words in (
         ("New / Queued", "nobody wants it in Brevo. `crm-pipeline contacts select ann@example.com` selects it."),
-        ("Skipped / NULL", "it is not pushed: it was set aside, or opted out at Brevo."),
+        ("Skipped / NULL", "it is not pushed: it was set aside, or opted out at Brevo. "),
         ("Selected / NULL", "it is due: the next run pushes it."),
         ("Queued / Error", "it is due: the next run pushes it."),
         ("Processing / Queued", "its run died; the next run takes it back and pushes it."),
-        ("Complete / Error", "a pair that no event makes"),
+        ("Complete / Error", "it has a pair of statuses that no event makes"),
         ("Error / NULL", "it was given up or refused"),
     ):
         assert f"{pair}: {words}" in said.out
@@ -46,4 +46,5 @@ def test_a_status_of_the_applications_own_is_not_taken_for_a_synced_one(database
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("ALTER TYPE crm_sync_status ADD VALUE 'Archived'")
     insert(database, "ann@example.com", "Archived", None)
-    assert "Archived / NULL: a status that the pipeline does not know" in run("contacts", "why", "ann@example.com").out
+    said = run("contacts", "why", "ann@example.com").out
+    assert "Archived / NULL: it has a status that the pipeline does not know" in said

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from crm_pipeline.contacts.prune import STRETCH, prune_attempts
+from crm_pipeline.contacts.statements import file_text
 from crm_pipeline.database.engine import Database
 from crm_pipeline_tests.contacts.races import holding
 from crm_pipeline_tests.support.contacts import insert, sql
@@ -89,9 +91,11 @@ def test_no_contact_is_waited_for(database: Database) -> None:
         assert sum(prune_attempts(database, DAYS)) == 2
 
 
-def test_two_at_once_delete_each_row_once(database: Database) -> None:
+def test_two_at_once_delete_each_row_once_and_neither_waits_for_the_other(database: Database) -> None:
     attempt(database, 1000, 4 * STRETCH)
-    one, two = prune_attempts(database, DAYS), prune_attempts(database, DAYS)
-    gone = [next(one), next(two), *one, *two]
-    assert sum(gone) == 4 * STRETCH
+    statement = file_text("queries", "prune_attempts")
+    with database.engine.begin() as one:  # deletes the first stretch, and has not committed when the other begins
+        gone = one.execute(text(statement), {"after": 0, "days": DAYS, "limit": STRETCH}).one().gone
+        others = list(prune_attempts(database, DAYS))
+    assert (gone, others) == (STRETCH, [0, STRETCH, STRETCH, STRETCH])
     assert left(database) == 0

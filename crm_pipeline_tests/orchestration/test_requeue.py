@@ -114,7 +114,10 @@ def test_an_error_chooses_those_that_were_given_up_for_it(database: Database, re
 def test_addresses_in_any_case_mean_every_contact_that_has_one_but_not_who_opted_out(
     database: Database, requeue: Requeue
 ) -> None:
-    one, two = (insert(database, "ann@example.com", status, None) for status in ("Complete", "New"))
+    one, two = (
+        insert(database, "ann@example.com", "Complete", None),
+        insert(database, "Ann@example.com\r\n", "New", None),
+    )
     out = insert(database, "ann@example.com", "Skipped", None)
     said = shown(requeue(emails=[" ANN@example.com "], dry_run=False))
     assert (said["chosen"], said["requeued"], said["refused_as_skipped"]) == (2, 2, 1)
@@ -139,6 +142,7 @@ def test_ids_choose_and_an_unknown_one_or_an_address_among_them_changes_nothing(
     nobody = str(uuid4())
     assert f"1 of 2 ids are no contact's: {nobody}." in failure(requeue(ids=[str(ann), nobody], dry_run=False))
     assert "b***@example.com" in failure(requeue(ids=[str(ann), "bob@example.com"], dry_run=False))
+    assert f"are no contact's: {bob}." in failure(requeue(emails=["ann@example.com", str(bob)], dry_run=False))
     assert pairs(database) == {"Error/Error": 2}
     requeue(ids=[str(ann).upper()], dry_run=False)
     assert (pair(database, ann), pair(database, bob)) == (("Selected", "Queued"), ("Error", "Error"))

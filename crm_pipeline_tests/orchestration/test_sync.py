@@ -180,7 +180,7 @@ def break_claims(database: Database, times: int) -> None:
     sql(
         database,
         f"""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF nextval('refusals') <= {times} THEN RAISE EXCEPTION 'disk full'; END IF;
+            IF nextval('refusals') <= {times} THEN RAISE 'disk full' USING ERRCODE = 'disk_full'; END IF;
             RETURN NEW;
         END $$""",
     )
@@ -230,7 +230,7 @@ def test_a_repeated_step_goes_on_with_its_lease_and_pushes_no_contact_twice(
     sql(
         database,
         """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-            IF NEW.applied = 'applied' AND nextval('refusals') = 1 THEN RAISE EXCEPTION 'disk full'; END IF;
+            IF NEW.applied = 'applied' AND nextval('refusals') = 1 THEN RAISE '' USING ERRCODE = 'disk_full'; END IF;
             RETURN NEW;
         END $$""",
     )

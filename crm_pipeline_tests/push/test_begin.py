@@ -127,11 +127,25 @@ def test_an_account_that_is_paused_is_not_asked(database: Database, sync: Pushin
 def test_a_crm_that_is_down_makes_no_error_and_is_asked_again_before_the_next_run(
     database: Database, sync: Pushing
 ) -> None:
-    with asking(sync, (503, b"<html>")) as (run, server):
+    with asking(sync, (503, b"<html>")) as (run, _):
         for _ in range(3):
             begin(run)
-        assert len(server.requests) == 3
     assert sql(database, "SELECT failures_in_a_row FROM crm_gate WHERE crm = 'brevo'") == [(3,)]
+
+
+def test_a_crm_that_was_down_is_asked_again_although_its_last_check_passed_a_moment_ago(
+    database: Database, sync: Pushing
+) -> None:
+    with asking(sync, WELL) as (run, server):
+        begin(run)
+        begin(run)
+        assert len(server.requests) == 1, "nothing has happened since"
+        run.gate.tell(News(NewsKind.UNAVAILABLE, "out of order", 30))
+        assert begin(run) == "out of order"
+        assert len(server.requests) == 1, "it is paused"
+        sql(database, "UPDATE crm_gate SET paused_until = now() WHERE crm = 'brevo'")
+        assert begin(run) is None
+        assert len(server.requests) == 2
 
 
 def test_a_question_about_the_account_waits_for_the_end_of_a_pause(database: Database, sync: Pushing) -> None:

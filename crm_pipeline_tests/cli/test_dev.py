@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -74,6 +75,14 @@ class Dev:
         return int(account["received"])
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not below pytest's own: another session that starts makes that unreadable for the server's user."""
+    with TemporaryDirectory(prefix="crm-dev-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 @contextmanager
 def dev(
     folder: Path, ports: tuple[int, int] | None = None, screen: str = "screen", **environment: str
@@ -125,11 +134,11 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 @pytest.mark.browser
 def test_everything_starts_syncs_and_shows_itself_survives_kill_9_and_ends_with_ctrl_c(
-    tmp_path: Path, page: Page
+    folder: Path, page: Page
 ) -> None:
     ports = free_ports(2)
     ignored = {"DATABASE_URL": "postgresql://user:s3cret@db.invalid/app", "BREVO_API_KEY": "a-real-key"}
-    with dev(tmp_path / "data", ports, BREVO_LIST_ID="30", **ignored) as killed:
+    with dev(folder / "data", ports, BREVO_LIST_ID="30", **ignored) as killed:
         assert "Ignored in this trial: DATABASE_URL, BREVO_API_KEY." in killed.said
         assert "s3cret" not in killed.said
         wait_for(killed.all_complete, every=1)
@@ -141,8 +150,8 @@ def test_everything_starts_syncs_and_shows_itself_survives_kill_9_and_ends_with_
         killed.process.kill()
         killed.process.wait()
     assert processes_of(killed.folder) != []
-    (tmp_path / "real.env").write_text(A_REAL_ACCOUNT)
-    with dev(tmp_path / "data", ports, CRM_PIPELINE_ENV_FILE=str(tmp_path / "real.env")) as running:
+    (folder / "real.env").write_text(A_REAL_ACCOUNT)
+    with dev(folder / "data", ports, CRM_PIPELINE_ENV_FILE=str(folder / "real.env")) as running:
         assert "that an earlier start had left behind" in running.said
         the_account_of_the_env_file_is_ignored_and_another_terminal_finds_the_trial(running)
         assert running.all_complete(), "the same data are found"
@@ -189,9 +198,9 @@ def the_account_of_the_env_file_is_ignored_and_another_terminal_finds_the_trial(
     assert "a-real-key" not in written
 
 
-def test_a_stop_during_the_start_is_heeded(tmp_path: Path) -> None:
+def test_a_stop_during_the_start_is_heeded(folder: Path) -> None:
     port, sandbox_port, api_port = free_ports(3)
-    folder = tmp_path / "data"
+    folder = folder / "data"
     process = subprocess.Popen(
         [Path(sys.executable).parent / "crm-pipeline", "dev", f"--port={port}", f"--sandbox-port={sandbox_port}"],
         env={

@@ -40,28 +40,28 @@ class Answers:
     statements: Statements
     retries: RetryPolicy
 
-    def apply(self, connection: Connection, answers: Sequence[Any], each_apart: bool) -> WriteBackCounts:
-        """Turn pending answers into statuses: all at once, or each by itself.
-
-        By itself, one that the table refuses counts as rejected; where it refuses that too, the answer waits.
-        """
+    def apply(self, connection: Connection, answers: Sequence[Any]) -> WriteBackCounts:
+        """Turn pending answers into statuses, all at once."""
         if not answers:
             return WriteBackCounts()
-        if not each_apart:
-            return self._apply(connection, [answer.id for answer in answers], {answer.outcome for answer in answers})
+        return self._apply(connection, [answer.id for answer in answers], {answer.outcome for answer in answers})
+
+    def apply_apart(self, connection: Connection, answers: Sequence[Any]) -> tuple[WriteBackCounts, DBAPIError | None]:
+        """The same for each by itself; and what the table said, where it refused each of them.
+
+        One that is refused counts as rejected if the table takes such answers of others; else it waits.
+        """
         done, refused = apart(connection, answers, lambda one: self._apply(connection, [one.id], {one.outcome}))
-        for one in refused:
-            turned_down, not_even_that = apart(connection, [one], lambda it: self._turn_down(connection, *it))
-            done += turned_down
-            warn("written back", [(answer.contact_id, error) for (answer, _), error in not_even_that])
-        return sum(done, WriteBackCounts())
+        warn("written back", [(answer.contact_id, error) for answer, error in refused])
+        turned_down, _ = apart(connection, refused, lambda one: self._turn_down(connection, *one))
+        counts = sum([*done, *turned_down], WriteBackCounts())
+        return counts, refused[0][1] if refused and counts == WriteBackCounts() else None
 
     def _turn_down(self, connection: Connection, answer: Any, error: DBAPIError) -> WriteBackCounts:
         reason = f"The table contacts refused what the CRM answered: {first_line(error)}"
-        outcome = connection.execute(
-            self.statements("turn_down", "queries"), {"attempt": answer.id, "reason": reason}
-        ).scalar_one()
-        return self._apply(connection, [answer.id], {outcome})
+        values = {"attempt": answer.id, "reason": reason}
+        outcomes = connection.execute(self.statements("turn_down", "queries"), values).scalars().all()
+        return self._apply(connection, [answer.id], set(outcomes)) if outcomes else WriteBackCounts()
 
     def _apply(self, connection: Connection, attempts: list[int], outcomes: set[str]) -> WriteBackCounts:
         values = {

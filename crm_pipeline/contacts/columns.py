@@ -125,6 +125,8 @@ class CrmColumns:
             WHERE twin.crm = :crm AND twin.email_key = {former_key} AND twin.lease_id IS NOT NULL OFFSET 0
         )""",  # noqa: S608 (own names)
             "fingerprint": f"encode(sha256(convert_to(json_build_array({values})::text, 'UTF8')), 'hex')",
+            # The application's table has not just refused that it is claimed.
+            "not_refused": "(s.refused_until > now()) IS NOT TRUE",
             # Some person wants the contact, and no push of it is under way or waiting for its time.
             "due": due,
             "claimable": due if which is None else choice(which, sync, processing),

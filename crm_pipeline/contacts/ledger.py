@@ -7,6 +7,7 @@
     overdue      its wait is over                              promoted by the next run
     lease over   its process died                              taken back by the next run
     left behind  Processing without a lease                    taken back by a run, every 5 minutes
+    refused      the table refuses that it is claimed          a person must look; it is tried every 5 minutes
     half wanted  New or Skipped with Queued                    never pushed: a warning
 
 Everything else is at rest, waits for its time, or is being pushed. Of what is due the first are watched: each run takes
@@ -27,17 +28,19 @@ from crm_pipeline.redaction import mask_email
 
 WATCHED = 100
 LARGEST_LIST = 10_000
+_ARE_THEY = "are the schedule and the daemon running? Do the runs' logs say why?"
 NEXT_STEPS = {
     "unknown": "A status that the pipeline does not know: correct it.",
     "unclear": "No event makes this pair: `crm-pipeline ledger heal` queues it, or correct it.",
     "due": "Its turn came, and no run took it: are the schedule and the daemon running?",
     "wish": "No run took up this wish: are the schedule and the daemon running?",
-    "overdue": "Its wait is over, and no run took it up: are the schedule and the daemon running?",
-    "lease over": "Its process died, and no run took it back: are the schedule and the daemon running?",
+    "overdue": f"Its wait is over, and no run took it up: {_ARE_THEY}",
+    "lease over": f"Its process died, and no run took it back: {_ARE_THEY}",
     "left behind": "Processing without a lease, and no run took it back: `crm-pipeline ledger heal` does.",
+    "refused": "The table contacts refuses that it is claimed, as `contacts why` says: mend it, or what refuses.",
     "half wanted": "Nobody wants it, although it is Queued: write Selected and Queued, or New and NULL.",
 }
-INTERVALS = {"unknown": 0, "unclear": 0, "half wanted": 0, "overdue": 2, "lease over": 2}
+INTERVALS = {"unknown": 0, "unclear": 0, "refused": 0, "half wanted": 0, "overdue": 2, "lease over": 2}
 """Intervals between runs for which a state may last; 3 for the others."""
 AWAITED = ("due", "wish", "overdue", "lease over", "left behind")
 """What the next run ends: while the CRM is paused there is none."""

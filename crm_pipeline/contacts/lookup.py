@@ -88,7 +88,7 @@ class Contacts:
 
     def statuses(self, columns: CrmColumns, ids: Sequence[UUID]) -> list[Any]:
         """Rows by address: id, email, sync_status, processing_status, error, external_id, retry_count, next_retry_at,
-        leased, synced_at, target.
+        leased, synced_at, target, refused_until.
         """
         return list(
             self.database.run(
@@ -98,7 +98,8 @@ class Contacts:
                         f"c.{columns.processing_status}::text AS processing_status, c.{columns.error} AS error, "
                         f"c.{columns.external_id} AS external_id, coalesce(s.retry_count, 0) AS retry_count, "
                         "coalesce(s.next_retry_at, CASE WHEN c.last_failed_crm = :crm THEN c.next_retry_at END) "
-                        "AS next_retry_at, coalesce(s.leased_until > now(), false) AS leased, s.synced_at, s.target "
+                        "AS next_retry_at, coalesce(s.leased_until > now(), false) AS leased, s.synced_at, s.target, "
+                        "CASE WHEN s.refused_until > now() THEN s.refused_until END AS refused_until "
                         "FROM contacts c LEFT JOIN crm_sync s ON s.contact_id = c.id AND s.crm = :crm "
                         "WHERE c.id = ANY(CAST(:ids AS uuid[])) ORDER BY c.email, c.id"
                     ),

@@ -18,7 +18,7 @@ def meaning_of(sync: str | None, processing: str | None) -> Meaning | None:
 
 
 def next_step(row: Any, title: str, select: str, retry: str) -> str:
-    """For one row of `Contacts.statuses`, beginning with `it` or `nobody`.
+    """For one row of `Contacts.statuses`, beginning with `it`, `nobody` or `the table`.
 
     `title` is the CRM's; `select` and `retry` are what whoever asks can do, such as commands.
     """
@@ -32,6 +32,8 @@ def next_step(row: Any, title: str, select: str, retry: str) -> str:
             return "it is being pushed."
         case Meaning.HELD:
             return "its run died; the next run takes it back and pushes it."
+        case Meaning.DUE if row.refused_until:
+            return f"the table contacts refused that it is claimed. It is tried again after {_time(row.refused_until)}."
         case Meaning.DUE | Meaning.WISH:
             return "it is due: the next run pushes it."
         case Meaning.WAITING | Meaning.GIVEN_UP:

@@ -29,6 +29,8 @@ ALONE_AT_CRASHES = 2
 GIVE_UP_AT_CRASHES = 5
 TRIES = 3
 PAUSE_BETWEEN_TRIES_SECONDS = 0.1
+REFUSED_SECONDS = 300
+"""How long a contact is left alone whose claim the application's table refused."""
 AT_ONCE = 1000
 """Contacts that one transaction promotes, takes back or reaps at most."""
 
@@ -157,7 +159,8 @@ class Queue:
         """
         started = time.monotonic()
         lease = {"crm": self.crm, "lease_id": str(lease_id)}
-        terms = lease | {"run_id": run_id, "lease_seconds": lease_seconds, "alone_at": ALONE_AT_CRASHES}
+        terms = {"run_id": run_id, "lease_seconds": lease_seconds}
+        terms |= lease | {"alone_at": ALONE_AT_CRASHES, "is_alone": len(ids) == 1}
 
         def take(connection: Connection, some: Sequence[UUID]) -> Sequence[Any]:
             return connection.execute(self.statements.choosing(which)("claim"), terms | {"ids": _texts(some)}).all()
@@ -170,7 +173,8 @@ class Queue:
                 return take(connection, ids)
             taken, refused = apart(connection, ids, lambda one: take(connection, [one]))
             warn("claimed", refused)
-            self._note_refused_claims(connection, refused, terms)
+            if refused:
+                self._leave_alone(connection, lease, refused)
             return [row for rows in taken for row in rows]
 
         rows = at_once_or_apart(self.database, work)
@@ -210,7 +214,10 @@ class Queue:
     # -- the end of a lease --------------------------------------------------------------------------------------------
 
     def write_back(self, lease_id: UUID) -> WriteBackCounts:
-        """Turn this lease's journalled answers into statuses. What others hold locked is left to the reaper."""
+        """Turn this lease's journalled answers into statuses. What others hold locked is left to the reaper.
+
+        Raises DatabaseFailure, too, where the application's table refuses each of them: they wait until that is mended.
+        """
         return _tried(lambda: self._write_back(lease_id))
 
     def release(self, lease_id: UUID, reason: str) -> WriteBackCounts:
@@ -242,13 +249,22 @@ class Queue:
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def _answers(self) -> Answers:
+        return Answers(self.statements, self.retries)
+
     def _write_back(self, lease_id: UUID) -> tuple[WriteBackCounts, bool]:
         """What was done, and whether answers are left that others hold locked."""
         lease = {"crm": self.crm, "lease_id": str(lease_id)}
 
         def work(connection: Connection, each_apart: bool) -> tuple[WriteBackCounts, bool]:
             answers = connection.execute(self.statements("lock_journalled", "queries"), lease).all()
-            counts = Answers(self.statements, self.retries).apply(connection, answers, each_apart)
+            if each_apart:
+                counts, refusal = self._answers.apply_apart(connection, answers)
+                if refusal is not None:
+                    raise refusal  # it may be no row's fault: a person must look
+            else:
+                counts = self._answers.apply(connection, answers)
             if answers:
                 return counts, answers[0].pending > len(answers)
             return counts, bool(connection.execute(self.statements("is_pending", "queries"), lease).scalar_one())
@@ -284,7 +300,10 @@ class Queue:
             "lease_ids": _texts([row.lease_id for row in locked]),
         }
         answers = connection.execute(self.statements("journalled", "queries"), {"crm": self.crm} | held).all()
-        counts = Answers(self.statements, self.retries).apply(connection, answers, each_apart)
+        if each_apart:
+            counts, _ = self._answers.apply_apart(connection, answers)
+        else:
+            counts = self._answers.apply(connection, answers)
         values = held | {"target": self.target, "note": reason}
         if not crashed:
             return counts + WriteBackCounts(released=len(self._ids(connection, "released", **values)))
@@ -314,16 +333,17 @@ class Queue:
 
         return at_once_or_apart(self.database, work)
 
-    def _note_refused_claims(
-        self, connection: Connection, refused: Sequence[tuple[UUID, DBAPIError]], terms: dict[str, Any]
+    def _leave_alone(
+        self, connection: Connection, lease: dict[str, str], refused: Sequence[tuple[UUID, DBAPIError]]
     ) -> None:
-        def note(one: tuple[UUID, DBAPIError]) -> None:
-            contact_id, error = one
-            told = {"contact_id": str(contact_id), "target": self.target, "note": f"not claimed: {first_line(error)}"}
-            connection.execute(self.statements("claim_refused", "queries"), terms | told)
-
-        for one in refused:
-            apart(connection, [one], note)  # refused too where the row is one of a table that inherits from contacts
+        """For a while: contacts that the table refused to have claimed."""
+        values = {
+            "contact_ids": _texts([contact_id for contact_id, _ in refused]),
+            "notes": [f"not claimed: {first_line(error)}" for _, error in refused],
+            "seconds": REFUSED_SECONDS,
+            "target": self.target,
+        }
+        connection.execute(self.statements("claim_refused", "queries"), lease | values)
 
     def _lock_claims(self, connection: Connection) -> None:
         connection.execute(self.statements("lock_claims", "queries"), {"crm": self.crm})

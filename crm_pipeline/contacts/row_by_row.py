@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from crm_pipeline.database.engine import Database, first_line, is_about_a_row
@@ -16,6 +16,8 @@ from crm_pipeline.errors import DatabaseFailure
 logger = logging.getLogger(__name__)
 Row = TypeVar("Row")
 T = TypeVar("T")
+_LATER = text("SET CONSTRAINTS ALL DEFERRED")
+_NOW = text("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def at_once_or_apart(database: Database, work: Callable[[Connection, bool], T]) -> T:
@@ -36,20 +38,20 @@ def apart(
 ) -> tuple[list[T], list[tuple[Row, DBAPIError]]]:
     """Do `work` for each row, within a savepoint of its own: what was done, and which rows were refused.
 
-    Raises the DBAPIError when several were tried and none got through: then it is no row's fault.
+    A constraint that waits for the COMMIT is asked at the end of each savepoint, for it would refuse all.
     """
     done: list[T] = []
     refused: list[tuple[Row, DBAPIError]] = []
     for row in rows:
         try:
             with connection.begin_nested():
+                connection.execute(_LATER)
                 done.append(work(row))
+                connection.execute(_NOW)
         except DBAPIError as error:
             if not is_about_a_row(error):
                 raise
             refused.append((row, error))
-    if len(refused) > 1 and not done:
-        raise refused[0][1]
     return done, refused
 
 

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 ABOUT_A_ROW = ("22", "23", "44", "54", "P0")
 """Classes of SQLSTATE: unfit data, a constraint, a view's check option, an index entry's size, a trigger's RAISE."""
+UNFIT = {"22001": "a value is too long for its column", "22003": "a number is out of its column's range"}
 ONE_IN_FLIGHT = "crm_sync_one_address_in_flight"
 """Our own constraint: that it is met is no row's fault, but one of the locks."""
 REPEATABLE = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25006"}
@@ -116,12 +117,10 @@ class Database:
                 "application_name": "crm-pipeline",
             },
         )
-        # A constraint that waits for the COMMIT would refuse a whole batch, where one row of it is meant.
         # A queue's statistics are always stale; with them the planner reads whole tables where an index finds ten rows.
         begin = (
             f"SET LOCAL statement_timeout = {STATEMENT_MS}; SET LOCAL lock_timeout = {LOCK_MS}; "
-            "SET LOCAL enable_seqscan = off; SET LOCAL jit = off; "
-            "SET LOCAL TimeZone = 'UTC'; SET CONSTRAINTS ALL IMMEDIATE"
+            "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"
         )
         if schema is not None:
             begin += "; SET LOCAL search_path = " + self.quoted_schema
@@ -189,19 +188,40 @@ class Database:
 
 
 def is_about_a_row(error: DBAPIError) -> bool:
-    """Did the application's table refuse what was to stand in one of its rows?"""
-    if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == ONE_IN_FLIGHT:
+    """Did the application's table refuse what was to stand in one of its rows?
+
+    By a constraint, or in a trigger, whatever the code that it raises; a policy of row security counts too.
+    """
+    if _diagnosed(error, "constraint_name") == ONE_IN_FLIGHT:
         return False
-    return (getattr(error.orig, "pgcode", None) or "").startswith(ABOUT_A_ROW)
+    by_policy = "row-level security" in (_diagnosed(error, "message_primary") or "")
+    return _state(error).startswith(ABOUT_A_ROW) or by_policy or _function(error) is not None
 
 
 def first_line(error: DBAPIError) -> str:
-    """What the server said, redacted, without the lines that may quote a row.
+    """What the server said, redacted, without what may quote a row.
 
-    What a trigger or function of the application's says may hold anything: it is named in the place of its words.
+    What a trigger or function of the application's says may hold anything: it is named in the place of its words. Of
+    data that do not fit the server quotes the value: its sentence is not repeated either.
     """
-    if (getattr(error.orig, "pgcode", None) or "").startswith("P0"):
-        context = getattr(getattr(error.orig, "diag", None), "context", None) or ""
-        raised_by = re.search(r"function (\S+?)\(", context)
-        return f"the function {raised_by[1]} raised an exception" if raised_by else "a function raised an exception"
+    state, function = _state(error), _function(error)
+    if function is not None:
+        return f"the function {function} raised an exception ({state})"
+    if state.startswith("22"):
+        return UNFIT.get(state, f"a value does not fit its column ({state})")
     return redact((str(error.orig).strip().splitlines() or ["no reason given"])[0]).rstrip(".")
+
+
+def _function(error: DBAPIError) -> str | None:
+    """The function of the application's in which the error was raised."""
+    context = _diagnosed(error, "context") or ""
+    found = re.search(r"function (\S+?)\(", context)
+    return found[1] if found else ("of the application" if _state(error).startswith("P0") else None)
+
+
+def _state(error: DBAPIError) -> str:
+    return getattr(error.orig, "pgcode", None) or ""
+
+
+def _diagnosed(error: DBAPIError, name: str) -> str | None:
+    return getattr(getattr(error.orig, "diag", None), name, None)

@@ -19,10 +19,9 @@ _SESSION = text(
     "quote_ident(current_user) AS role, "
     "coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, "
     "current_setting('server_version_num')::int AS server_version, "
-    "current_setting('server_encoding') AS encoding, "
-    # E with an acute accent, by its bytes: a connection of another encoding could not say it
-    r"""lower(convert_from('\xc389', 'UTF8') COLLATE "default") = convert_from('\xc3a9', 'UTF8') AS lowers_all"""
+    "current_setting('server_encoding') AS encoding"
 )
+_LOWERS_ALL = text("SELECT lower('\u00c9') = '\u00e9'")
 # Ours stand beside `contacts`; another schema of the search path may have a pipeline of its own.
 _TABLES = text(
     "WITH home AS (SELECT coalesce("
@@ -196,7 +195,7 @@ def read_present(connection: Connection, crms: Mapping[str, str]) -> Present:
         may_create=may_create,
         server_version=session.server_version,
         encoding=session.encoding,
-        lowers_all=session.lowers_all,
+        lowers_all=session.encoding == "UTF8" and bool(connection.execute(_LOWERS_ALL).scalar_one()),
         tables=tables,
         unique_id=here is not None and bool(connection.execute(_UNIQUE_ID, here).scalar_one()),
         heirs=tuple(connection.execute(_HEIRS, here).scalars()) if here else (),

@@ -157,6 +157,7 @@ OWN_TABLES: dict[str, OwnTable] = {
             "synced_fingerprint": "text",
             "synced_at": "timestamptz",
             "target": "text",
+            "refused_until": "timestamptz",
         },
         [
             "PRIMARY KEY (contact_id, crm)",
@@ -238,6 +239,7 @@ OWN_INDEXES = [
     Index("crm_sync_lease", "crm_sync", "(lease_id) WHERE lease_id IS NOT NULL"),
     Index("crm_sync_one_address_in_flight", "crm_sync", "(crm, email_key) WHERE lease_id IS NOT NULL", unique=True),
     Index("crm_sync_address", "crm_sync", "(email_key)"),
+    Index("crm_sync_refused", "crm_sync", "(crm) WHERE refused_until IS NOT NULL"),
     Index("crm_attempts_contact", "crm_attempts", "(contact_id, crm, started_at)"),
     Index("crm_attempts_run", "crm_attempts", "(run_id)"),
     Index("crm_attempts_time", "crm_attempts", "USING brin (started_at)"),

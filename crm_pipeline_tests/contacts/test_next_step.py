@@ -16,7 +16,14 @@ TIME = datetime(2026, 11, 25, 9, 5, tzinfo=UTC)
 
 
 def said(sync: str | None, processing: str | None, **further: Any) -> str:
-    known = {"leased": False, "next_retry_at": None, "synced_at": None, "target": None, "external_id": "7"}
+    known: dict[str, Any] = {
+        "leased": False,
+        "next_retry_at": None,
+        "synced_at": None,
+        "target": None,
+        "external_id": "7",
+    }
+    known["refused_until"] = None
     row = SimpleNamespace(sync_status=sync, processing_status=processing, **(known | further))
     return next_step(row, "Brevo", select="SELECT", retry="RETRY")
 
@@ -40,6 +47,11 @@ def test_who_is_left_alone_can_be_selected_and_who_failed_can_be_tried_again() -
             "it is tried again after 2026-11-25 09:05:00 UTC. RETRY tries it",
         ),
         (("Queued", "Error"), {}, "it is due: the next run pushes it."),
+        (
+            ("Selected", "Queued"),
+            {"refused_until": TIME},
+            "the table contacts refused that it is claimed. It is tried again after 2026-11-25 09:05:00 UTC.",
+        ),
         (("Complete", None), {}, "it is in Brevo as 7."),
         (
             ("Complete", None),

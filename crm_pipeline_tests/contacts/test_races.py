@@ -160,7 +160,14 @@ def test_a_claim_wins_over_a_take_back_that_had_seen_its_contact_left_behind(que
     ):
         until_waiting(queue.database)
         other_run.execute(queue.statements("take_back"), {"crm": "brevo", "ids": [str(ann)]})
-        values = {"crm": "brevo", "ids": [str(ann)], "lease_id": str(lease), "run_id": "other", "alone_at": 2}
+        values = {
+            "crm": "brevo",
+            "ids": [str(ann)],
+            "lease_id": str(lease),
+            "run_id": "other",
+            "alone_at": 2,
+            "is_alone": True,
+        }
         other_run.execute(queue.statements("claim"), values | {"lease_seconds": 600})
         other_run.commit()
         assert loser.result() == 0

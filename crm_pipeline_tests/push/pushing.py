@@ -93,8 +93,11 @@ def waits_are_over(database: Database) -> None:
         sql(database, f"UPDATE {table} SET next_retry_at = now() WHERE next_retry_at IS NOT NULL")
 
 
-def whole_run(sync: Pushing) -> Counter[str]:
-    """A run as Dagster makes it: begin, list, push all batches, write each back. Its outcomes; `red` when it stops."""
+def whole_run(sync: Pushing, limit: int = 1920) -> Counter[str]:
+    """A run as Dagster makes it: begin, list up to `limit`, push all batches, write each back.
+
+    Its outcomes; `red` when it stops.
+    """
     run = sync.another()
     outcomes: Counter[str] = Counter()
     try:
@@ -102,7 +105,7 @@ def whole_run(sync: Pushing) -> Counter[str]:
     except ActionNeeded:
         outcomes["red"] += 1
         return outcomes
-    for batch in find_due(run.queue, 1920, lambda _: 10, probing=run.gate.state().half_open).batches:
+    for batch in find_due(run.queue, limit, lambda _: 10, probing=run.gate.state().half_open).batches:
         lease = uuid4()
         outcomes.update(run.parts.push(batch, lease, RUN, run.stop).outcomes)
         run.queue.write_back(lease)

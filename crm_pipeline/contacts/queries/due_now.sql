@@ -4,6 +4,7 @@ SELECT
         SELECT FROM contacts c
         {mechanics}
         WHERE {due} AND s.lease_id IS NULL
+            AND {not_refused}
             AND {no_twin_in_flight}
     ) AS queued,
     EXISTS (

@@ -1,4 +1,5 @@
--- Whose next step should have been taken: the first wishes, waits past their time, leases past their end. By indexes.
+-- Whose next step should have been taken: the first wishes, waits past their time, leases past their end; and those that the
+-- application's table refused. By indexes.
 (
     SELECT c.id, 'wish' AS state
     FROM contacts c
@@ -17,5 +18,11 @@
     SELECT s.contact_id AS id, 'lease over' AS state
     FROM crm_sync s
     WHERE s.crm = :crm AND s.lease_id IS NOT NULL AND s.leased_until < now()
+    LIMIT :limit
+) UNION ALL (
+    SELECT s.contact_id AS id, 'refused' AS state
+    FROM crm_sync s
+    JOIN contacts c ON c.id = s.contact_id
+    WHERE s.crm = :crm AND s.refused_until IS NOT NULL AND {due}
     LIMIT :limit
 )

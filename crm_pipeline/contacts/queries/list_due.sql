@@ -5,6 +5,7 @@ FROM contacts c
 {mechanics}
 WHERE {due}
     AND s.lease_id IS NULL
+    AND {not_refused}
     AND {no_twin_in_flight}
 ORDER BY c.updated_at, c.id
 LIMIT :limit

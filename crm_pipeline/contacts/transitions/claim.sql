@@ -12,7 +12,8 @@ WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock mor
     {mechanics}
     WHERE coalesce({claimable}, false)  -- plain, it would invite the planner to read the whole index of what is due
         AND s.lease_id IS NULL
-        AND (coalesce(s.crashes, 0) < :alone_at OR cardinality(CAST(:ids AS uuid[])) = 1)
+        AND {not_refused}
+        AND (coalesce(s.crashes, 0) < :alone_at OR :is_alone)
         AND {no_twin_in_flight}
     ORDER BY c.id
     FOR NO KEY UPDATE OF c SKIP LOCKED  -- FOR UPDATE would wait for every foreign key that points here
@@ -38,7 +39,7 @@ WITH picked AS MATERIALIZED (  -- else the planner may run it twice and lock mor
     ORDER BY id
     ON CONFLICT (contact_id, crm) DO UPDATE
     SET retry_count = CASE WHEN excluded.prior_sync_status = 'Queued' AND {keeps_retries} THEN s.retry_count ELSE 0 END,
-        next_retry_at = CASE WHEN excluded.prior_processing_status = 'Error' THEN s.next_retry_at END,
+        next_retry_at = CASE WHEN excluded.prior_processing_status = 'Error' THEN s.next_retry_at END, refused_until = NULL,
         lease_id = excluded.lease_id, leased_until = excluded.leased_until, run_id = excluded.run_id,
         prior_sync_status = excluded.prior_sync_status, prior_processing_status = excluded.prior_processing_status,
         email_key = excluded.email_key, claimed_fingerprint = excluded.claimed_fingerprint

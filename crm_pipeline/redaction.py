@@ -23,15 +23,18 @@ _LABELLED = re.compile(
 _URL_USER = re.compile(r"(?<=://)[^\s/@:]*+:[^\s/]*@")
 _SECRET_KEY = re.compile(r"\bx(?:key|smtp)sib-[\w-]+")
 _AT = re.compile("[@\uff20\ufe6b]|%40")
-# An address, in a URL too (%40), and as people miswrite it. Every word is found, address or not, so that none is tried
-# twice: linear time on any text. Blanks around the at are taken for a slip only before a host's name.
+# An address, in a URL too (%40), and as people miswrite it. Blanks around the at are taken for a slip only before a
+# host's name, and not after a status. Every word is found, address or not, and so is every run of ats or of the mask's
+# stars that no word stands before: none is tried twice, which keeps the time linear on any text.
 _EMAIL = re.compile(
-    rf"""(?ix) (?!\*+@)
-        ( "[^"\n]{{1,64}}" (?={_AT.pattern})
-        | (?: [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%] | %(?!40) | (?<=\w)'(?=\w) )++ )
-        (?: (?: (?:{_AT.pattern})++
-              | [ \t\u00a0]{{0,3}}+ (?:{_AT.pattern})++ [ \t\u00a0]{{0,3}}+ (?= [\w-]++ \. [^\W\d] ) )
-            ( [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%]++ ) )*+"""
+    rf"""(?ix) \*++ (?=@)
+    | (?:{_AT.pattern})++
+    | [1-5]\d\d (?= [ \t\u00a0]{{1,3}} (?:{_AT.pattern}) )
+    | ( "[^"\n]{{1,64}}" (?={_AT.pattern})
+      | (?: [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%] | %(?!40) | (?<=\w)'(?=\w) )++ )
+      (?: (?: (?:{_AT.pattern})++
+            | [ \t\u00a0]{{0,3}}+ (?:{_AT.pattern})++ [ \t\u00a0]{{0,3}}+ (?= [\w-]++ \. [^\W\d] ) )
+          ( [^\s@\uff20\ufe6b<>()"',;:=/?&\[\]{{}}|\\%]++ ) )*+"""
 )
 # Digits in a row, as people write phone numbers. What looks alike and helps a reader is named first, and kept.
 _PHONE = re.compile(

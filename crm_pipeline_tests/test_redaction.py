@@ -88,6 +88,12 @@ def test_no_address_survives(before: str, local: str, domain: str, after: str, a
         ("{'email':'ann@example.com','to':'bob@example.org'}", "{'email':'a***@example.com','to':'b***@example.org'}"),
         ('"ann lee"@example.com', '"***@example.com'),
         ('x"ann lee"@example.com', 'x"***@example.com'),
+        ("/v1/contacts/%40ann%40example.com", "/v1/contacts/%40a***@example.com"),
+        ("@@ann@example.com", "@@a***@example.com"),
+        ("***@example.com@lee@example.org", "***@example.com@l***@example.org"),
+        ("12345678 @ example.com", "1***@example.com"),
+        ("b502 @ example.com", "b***@example.com"),
+        ("502@example.com", "5***@example.com"),
     ],
 )
 def test_an_address_as_people_miswrite_it_is_masked(said: str, kept: str) -> None:
@@ -159,6 +165,8 @@ def test_what_is_labelled_as_a_secret_is_masked_though_nobody_told_its_value(sai
         "3 pieces @ 12.50 each, 2 @ 3",
         "it's @ noon, isn't it",
         "100% of 5@",
+        "HTTP 502 @ api.brevo.com",
+        "HTTP 404 @api.brevo.com: gone",
         "price 12.50 EUR, 1,234 pieces",
     ],
 )
@@ -235,17 +243,19 @@ def test_an_address_keeps_its_first_letter_and_its_domain(address: str | None, m
 PIECES = [
     "a", "@", "a@", "1", "1 ", "+1", "123456    ", '"', '"a', "%", "a%40", "*", "1.", "a1", "1-", ":", "a:", "://a:", "://:@",
     "a'", "'", " @ ", "a @ ", "a @ b", "a@@", "@b.", "\uff20", "a@b'", "%40", " a@ ", "a.b@c", '"a"', '"a"@',
-    " ", "token ", "password= ", "cookie:", "xkeysib-", "2026-11-", "12:12:", "\n", "\x01", "{'", "<",
+    " ", "@ ", "%40 ", "40%", "%%40", "%40@", "\uff20%40", "*@", "*%40", "a\u00a0@", ".", "-", "a - @ ", "502 @ ", "502", "***@",
+    "token ", "password= ", "cookie:", "xkeysib-", "2026-11-", "12:12:", "\n", "\x01", "{'", "<",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("start", ["", "://", "token", "cookie =", '"', "a@"])
-def test_a_long_hostile_text_takes_time_in_proportion_to_its_length(start: str, piece: str) -> None:
-    text = start + (piece * 30_000)[:30_000] + "@x"
+@pytest.mark.parametrize("end", ["", "@x"])
+def test_a_long_hostile_text_takes_time_in_proportion_to_its_length(start: str, piece: str, end: str) -> None:
+    text = start + (piece * 60_000)[:60_000] + end
     started = time.process_time()
     mask(text, ["secret-1", "secret-2"])
-    assert time.process_time() - started < 0.4, "quadratic time would be a second and more"
+    assert time.process_time() - started < 0.6, "quadratic time would be a second and more"
 
 
 # --- logs

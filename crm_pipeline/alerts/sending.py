@@ -28,7 +28,7 @@ def deliver(parcels: Sequence[tuple[Recipient, Notice]], seconds: float = ALL_SE
     results: dict[str, str | None] = {}
 
     def work(recipient: Recipient, notice: Notice) -> None:
-        results[recipient.name] = send(recipient, notice.title, notice.text)
+        results[recipient.name] = send(recipient, notice.title, notice.text, notice.kind)
 
     senders = [threading.Thread(target=work, args=parcel, name="alert", daemon=True) for parcel in parcels]
     for sender in senders:
@@ -41,8 +41,8 @@ def deliver(parcels: Sequence[tuple[Recipient, Notice]], seconds: float = ALL_SE
     return {recipient.name: taken.get(recipient.name, late) for recipient, _ in parcels}
 
 
-def send(recipient: Recipient, title: str, text: str) -> str | None:
-    """Send one notice; None when it was taken, else the reason in words. Raises nothing."""
+def send(recipient: Recipient, title: str, text: str, kind: str = "info") -> str | None:
+    """Send one notice of a kind of Apprise's; None when it was taken, else the reason in words. Raises nothing."""
     import apprise  # slow to import, and most processes tell nobody
 
     url = recipient.url.get_secret_value()
@@ -52,7 +52,7 @@ def send(recipient: Recipient, title: str, text: str) -> str | None:
     plugin.socket_connect_timeout = plugin.socket_read_timeout = ANSWER_SECONDS
     with _said_here(apprise.logger) as said:
         try:
-            taken = bool(plugin.notify(body=text, title=title))
+            taken = bool(plugin.notify(body=text, title=title, notify_type=apprise.NotifyType(kind)))
         except Exception as error:  # noqa: BLE001 (a notifier's fault must not become ours)
             return f"its notifier failed: {type(error).__name__}"
     if taken:

@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crm_pipeline.api.health import OPEN_PATHS
 
+LONGEST_PATH = 300
+"""Characters that are logged: anybody may send 60,000."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -34,6 +37,11 @@ class AccessLog:
         try:
             await self._app(scope, receive, noted)
         finally:
-            path = scope.get("raw_path", b"").partition(b"?")[0].decode("ascii", "replace")  # as sent: on one line
+            path = _shown(scope.get("raw_path", b"").partition(b"?")[0].decode("ascii", "replace"))
             level = logging.DEBUG if scope["path"] in OPEN_PATHS else logging.INFO
             logger.log(level, "%s %s %d %.0f ms", scope["method"], path, status, (time.monotonic() - started) * 1000)
+
+
+def _shown(path: str) -> str:
+    """As it was sent: on one line. The part at which it is cut is left out: half an address is not recognised."""
+    return path if len(path) <= LONGEST_PATH else path[:LONGEST_PATH].rpartition("/")[0] + "/…"

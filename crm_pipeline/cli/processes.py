@@ -39,7 +39,8 @@ class Processes:
 
     def start(self, name: str, command: list[str], environment: Mapping[str, str], cwd: Path) -> None:
         """Start a program; its log is `logs/<name>.log`, begun anew."""
-        with self.log(name).open("wb") as log:
+        self.log(name).unlink(missing_ok=True)
+        with self.log(name).open("ab") as log:  # appending, so that others may cut it short
             self._started[name] = subprocess.Popen(  # noqa: S603 (our own programs)
                 command,
                 env=dict(environment),

@@ -97,8 +97,7 @@ def show(settings: Settings, database: str, addresses: Mapping[str, str], folder
         title, sync = crm.spec.title, crm.sync
         table.add_row(
             title,
-            f"every {sync.scheduler_interval_minutes} minutes, and when something is due, "
-            f"at {crm.rate_per_second:g} requests/s"
+            f"{sync.every}, and when something is due, at {crm.rate_per_second:g} requests/s"
             if crm.enabled
             else f"off: {crm.spec.key_variable} is not set",
         )

@@ -36,10 +36,8 @@ def _title(look: Look) -> Text:
     crm = look.pipeline.crm
     if look.disabled_because:
         return Text.assemble((crm.spec.title, "bold"), "  ", (f"disabled: {look.disabled_because}", "yellow"))
-    minutes = crm.sync.scheduler_interval_minutes
-    every = "every minute" if minutes == 1 else f"every {minutes} minutes"
     return Text.assemble(
-        (crm.spec.title, "bold"), f"  on: {every}, and when something is due, to {look.pipeline.push_target}"
+        (crm.spec.title, "bold"), f"  on: {crm.sync.every}, and when something is due, to {look.pipeline.push_target}"
     )
 
 

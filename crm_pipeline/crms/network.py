@@ -1,6 +1,6 @@
 """How a request leaves this network: what the environment says of a proxy and of certificate authorities, as for curl.
 
-https_proxy, HTTPS_PROXY    http://user:password@proxy.example.com:3128; the first that is set counts, empty: none
+https_proxy, HTTPS_PROXY    http://user:password@proxy.example.com:3128; the first that is not empty counts
 no_proxy, NO_PROXY          hosts, domains and networks that are asked directly; `*`: all
 SSL_CERT_FILE               a bundle of certificate authorities in place of the one that comes with the pipeline
 """
@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from crm_pipeline.crms.credentials import is_loopback
 
 CERT_VARIABLE = "SSL_CERT_FILE"
+_WITH_PORT = re.compile(r"(\[.*\]|[^:]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +35,26 @@ class Proxy:
     """What no text may show."""
 
 
-def proxy_for(host: str) -> Proxy | None:
-    """The proxy through which `host` (in lower case) is asked over TLS, or None; loopback never is.
+def proxy_for(host: str, port: int = 443) -> Proxy | None:
+    """The proxy through which `host` (in lower case) is asked over TLS at `port`, or None; loopback never is.
 
     Raises ValueError with a sentence for a proxy that cannot be used; it does not show the value.
     """
     variable, url = _set("https_proxy")
-    if not url or is_loopback(host) or _is_asked_directly(host, _set("no_proxy")[1]):
+    if not url or is_loopback(host) or _is_asked_directly(host, port, _set("no_proxy")[1]):
         return None
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        name, port = parts.hostname or "", parts.port
+        name, proxy_port = parts.hostname or "", parts.port
         name.encode("idna")
     except ValueError:
-        parts, name, port = urlsplit(""), "", None
-    if parts.scheme != "http" or not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", name, re.ASCII) or not port:
+        parts, name, proxy_port = urlsplit(""), "", None
+    if parts.scheme != "http" or not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", name, re.ASCII) or not proxy_port:
         raise ValueError(
             f"{variable} names no proxy that can be used; expected one such as http://proxy.example.com:3128, "
             "with @, / and # in a password written as %40, %2F and %23"
         )
-    address = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    address = f"[{name}]:{proxy_port}" if ":" in name else f"{name}:{proxy_port}"
     if parts.username is None:
         return Proxy(variable, address, {}, ())
     user, password = unquote(parts.username), unquote(parts.password or "")
@@ -67,17 +68,19 @@ def authorities() -> str | None:
 
 
 def _set(name: str) -> tuple[str, str]:
-    """The variable that is set, in lower case first, and its value."""
+    """The variable that is set, in lower case first, and its value. An empty one is as one that is not set."""
     for written in (name, name.upper()):
-        if written in os.environ:
-            return written, os.environ[written].strip()
+        if value := os.environ.get(written, "").strip():
+            return written, value
     return name, ""
 
 
-def _is_asked_directly(host: str, no_proxy: str) -> bool:
+def _is_asked_directly(host: str, port: int, no_proxy: str) -> bool:
     for entry in no_proxy.lower().replace(",", " ").split():
-        name = entry.strip(".[]")
-        if entry == "*" or host == name or host.endswith(f".{name}") or _is_within(host, name):
+        with_port = _WITH_PORT.fullmatch(entry)
+        name, at = (with_port[1], int(with_port[2])) if with_port else (entry, port)
+        bare = re.sub(r"[\[\]]", "", name).removeprefix("*").strip(".")
+        if at == port and (name == "*" or host == bare or host.endswith(f".{bare}") or _is_within(host, bare)):
             return True
     return False
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import http.client
+import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
@@ -39,6 +40,8 @@ from crm_pipeline.model import SANDBOX_HEADER
 from crm_pipeline.redaction import redact
 
 LONGEST_BODY = 1024 * 1024
+PROXY_OUTAGES = (500, 502, 503, 504)
+"""Statuses with which a proxy says that it gives no tunnel now."""
 _encode = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -50,7 +53,7 @@ class FailureKind(StrEnum):
     DNS = "dns"
     TLS = "tls"
     PROXY = "proxy"
-    """The proxy of the environment gave no tunnel."""
+    """The proxy of the environment gives no tunnel before a person acts. Its outages are as those of the CRM."""
     TRUNCATED = "truncated"
     """The answer ended before its body did: what the CRM did with the request is unknown."""
     OVERSIZE = "oversize"
@@ -209,12 +212,13 @@ class Transport:
                 raise
             cause = _innermost(error)
             detail = redact(str(cause), self._secrets) or type(cause).__name__
-            if self._proxy is not None and exchange.at_proxy:
-                detail = f"the proxy {self._proxy.address} that {self._proxy.variable} names: {detail}"
-                return TransportFailure(FailureKind.PROXY, detail, _milliseconds_since(started), exchange.sent)
             # A name server that does not answer now is an outage; a name that does not exist is a person's mistake.
             is_outage = isinstance(cause, gaierror) and cause.errno == EAI_AGAIN
             kind = FailureKind.CONNECTION if is_outage else failure_kind(type(cause))
+            if self._proxy is not None and exchange.at_proxy:
+                detail = f"the proxy {self._proxy.address} that {self._proxy.variable} names: {detail}"
+                if kind not in (FailureKind.CONNECTION, FailureKind.TIMEOUT) or _is_refused_a_tunnel(cause):
+                    kind = FailureKind.PROXY
             return TransportFailure(kind, detail, _milliseconds_since(started), exchange.sent)
         if len(body) > LONGEST_BODY and 200 <= response.status_code < 300:
             return TransportFailure(
@@ -232,7 +236,7 @@ class Transport:
         if parts.scheme == "http":
             return BoundedPool(host, parts.port, maxsize=threads, block=True)
         try:
-            self._proxy = proxy_for(host)
+            self._proxy = proxy_for(host, parts.port or 443)
         except ValueError as error:
             self._unusable = TransportFailure(FailureKind.PROXY, str(error), 0, sent=False)
         try:
@@ -324,6 +328,12 @@ def _within(error: BaseException) -> BaseException | None:
     # The failure of a handshake through a proxy is an argument of its wrapper, and not chained to it.
     wrapped = (argument for argument in error.args if isinstance(argument, BaseException))
     return error.__cause__ or error.__context__ or next(wrapped, None)
+
+
+def _is_refused_a_tunnel(cause: BaseException) -> bool:
+    """By a status of the proxy's that a person must see to: urllib3 hands it over in words alone."""
+    refused = re.match(r"Tunnel connection failed: (\d+)", str(cause))
+    return refused is not None and int(refused[1]) not in PROXY_OUTAGES
 
 
 def _body(response: requests.Response) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from psycopg2 import ProgrammingError
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 ABOUT_A_ROW = ("22", "23", "44", "54", "P0")
 """Classes of SQLSTATE: unfit data, a constraint, a view's check option, an index entry's size, a trigger's RAISE."""
+ABOUT_THE_SERVER = ("08", "40", "53", "55", "57", "58", "XX")
+"""Connections, conflicts, memory and disk, locks, a stop, system errors: met in a trigger too, no row is to blame."""
 UNFIT = {"22001": "a value is too long for its column", "22003": "a number is out of its column's range"}
 ONE_IN_FLIGHT = "crm_sync_one_address_in_flight"
 """Our own constraint: that it is met is no row's fault, but one of the locks."""
@@ -183,7 +186,8 @@ class Database:
         no_connection = state is None and isinstance(error, OperationalError)
         repeat = error.connection_invalidated or no_connection or state in REPEATABLE or (state or "").startswith("08")
         if repeat:
-            logger.warning("Database: %s; trying the transaction again", first_line(error))
+            with suppress(Exception):  # Dagster writes log lines to its own database, which may be away too
+                logger.warning("Database: %s; trying the transaction again", first_line(error))
         return repeat
 
 
@@ -193,6 +197,8 @@ def is_about_a_row(error: DBAPIError) -> bool:
     By a constraint, or in a trigger, whatever the code that it raises; a policy of row security counts too.
     """
     if _diagnosed(error, "constraint_name") == ONE_IN_FLIGHT:
+        return False
+    if _state(error).startswith(ABOUT_THE_SERVER):
         return False
     by_policy = "row-level security" in (_diagnosed(error, "message_primary") or "")
     return _state(error).startswith(ABOUT_A_ROW) or by_policy or _function(error) is not None
@@ -205,10 +211,10 @@ def first_line(error: DBAPIError) -> str:
     data that do not fit the server quotes the value: its sentence is not repeated either.
     """
     state, function = _state(error), _function(error)
-    if function is not None:
-        return f"the function {function} raised an exception ({state})"
+    if function is not None and not state.startswith(ABOUT_THE_SERVER):
+        return f"the function {function} raised an exception"
     if state.startswith("22"):
-        return UNFIT.get(state, f"a value does not fit its column ({state})")
+        return UNFIT.get(state, "a value does not fit its column")
     return redact((str(error.orig).strip().splitlines() or ["no reason given"])[0]).rstrip(".")
 
 

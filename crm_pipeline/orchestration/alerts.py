@@ -7,6 +7,7 @@ which is in Dagster's database: an outage of the application's can be told too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ Link = Callable[[str], str]
 JUDGED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE]
 DAY_MINUTES = 24 * 60
 LONGEST_SENTENCE = 800
+PROCESS_ENDED = re.compile(r"terminated by signal|unexpectedly exited|crashed")
+"""In what Dagster says of a run's process: of a killed one the run itself says nothing."""
 NOBODY = "Nobody is to be told: CRM_PIPELINE_ALERT_URLS and {CRM}_SYNC_FAILURE_NOTIFICATION_EMAIL are not set"
 
 
@@ -143,12 +146,15 @@ def _of_checks(instance: DagsterInstance, checks: Sequence[AssetCheckKey], link:
 def _why(instance: DagsterInstance, run_id: str) -> str:
     """What a failed run says of itself, and what became of its contacts."""
     says = "It failed."
-    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE}
+    kinds = {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE, DagsterEventType.ENGINE_EVENT}
     for record in instance.get_records_for_run(run_id, of_type=kinds, limit=200).records:
         event = record.event_log_entry.dagster_event
         if event is None:
             continue
-        if event.is_step_failure:
+        if event.is_engine_event:
+            if PROCESS_ENDED.search(event.message or ""):
+                says = f"{event.message} What it held is given back; the next run goes on."
+        elif event.is_step_failure:
             failure = event.step_failure_data
             own = failure.user_failure_data.description if failure.user_failure_data else None
             cause = failure.error.cause or failure.error if failure.error else None

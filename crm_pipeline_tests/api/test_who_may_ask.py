@@ -7,6 +7,7 @@ import logging
 import pytest
 import requests
 
+from crm_pipeline.api.access_log import LONGEST_PATH
 from crm_pipeline.api.app import LARGEST_BODY
 from crm_pipeline.api.auth import token_of
 from crm_pipeline.database.engine import Database
@@ -108,3 +109,24 @@ def test_the_log_has_method_path_status_and_time_and_nothing_else_of_a_request(
         "DEBUG GET /health 200",
     ]
     assert BEARER["Authorization"] not in caplog.text
+
+
+def test_the_log_shows_the_beginning_of_a_long_path_without_the_part_that_was_cut(
+    api: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    requested = [
+        "/" + "a" * (LONGEST_PATH - 1),
+        "/" + "a" * LONGEST_PATH,
+        "/v1/" + "%40" * 10_000,
+        "/v1/" + "a/" * (LONGEST_PATH // 2 - 8) + "ann.lee%40example.com",
+    ]
+    with caplog.at_level(logging.DEBUG, "crm_pipeline.api"):
+        for count, path in enumerate(requested, 1):
+            api.get(path)
+            wait_for(lambda count=count: len(caplog.records) == count, 5)  # type: ignore[misc]
+    assert [record.getMessage().split()[1] for record in caplog.records] == [
+        requested[0],
+        "/…",
+        "/v1/…",
+        "/v1/" + "a/" * (LONGEST_PATH // 2 - 8) + "…",
+    ]

@@ -189,6 +189,19 @@ def test_a_proxy_that_gives_no_tunnel_closes_the_gate_and_names_itself_and_its_v
     assert "s3cret" not in f"{outcome}{news}"
 
 
+def test_a_proxy_that_is_out_of_order_is_an_outage_whose_sentence_names_it_and_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with raw_server(says(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://ann:s3cret@{proxy.host}")
+        outcome, news = push(URL)
+    assert (outcome.kind, news.kind, outcome.code) == (OutcomeKind.FAILED, NewsKind.UNAVAILABLE, "connection")
+    said = f"the proxy {proxy.host} that HTTPS_PROXY names: Tunnel connection failed: 503 Service Unavailable"
+    assert said in str(outcome.error)
+    assert said in str(news.sentence)
+    assert "s3cret" not in f"{outcome}{news}"
+
+
 def test_the_identity_changes_with_key_and_url_and_shows_neither() -> None:
     def identity(url: str, key: str) -> str:
         with connected(url, api_key=key) as brevo:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import text
 
 from crm_pipeline.crms.brevo.attributes import Attributes, mapped
 from crm_pipeline.crms.brevo.phone import international
 from crm_pipeline.crms.brevo.settings import BrevoSettings
+from crm_pipeline.database.engine import Database
 from crm_pipeline.model import Contact, OutcomeKind
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline_tests.crms.brevo_account import CREATED, FULL, ID, connected
@@ -79,6 +81,11 @@ def test_names_are_settings() -> None:
         (False, "boolean", False),
         ("2026-11-25", "date", "2026-11-25"),
         ("2026-11-25T10:00:00+01:00", "date", "2026-11-25"),
+        ("2026-11-26T09:00:00+13:00", "date", "2026-11-25"),
+        ("2026-11-24T20:00:00.123-05:30", "date", "2026-11-25"),
+        ("2026-11-25T23:59:59.999999Z", "date", "2026-11-25"),
+        ("2026-11-25T23:30:00", "date", "2026-11-25"),
+        ("2026-11-25 and later", "date", "2026-11-25"),
         ("gold", "category", "gold"),
         (["a", "b"], "multiple-choice", ["a", "b"]),
         ("a", "multiple-choice", ["a"]),
@@ -99,6 +106,8 @@ def test_a_further_column_is_sent_in_its_attributes_type(value: Any, kind: str, 
         (1, "boolean"),
         ("soon", "date"),
         (5, "date"),
+        ("infinity", "date"),
+        ("9999-12-31T20:00:00-05:00", "date"),
         ({"a": 1}, "text"),
         ([1], "multiple-choice"),
         ([float("inf")], "text"),
@@ -232,3 +241,15 @@ def test_setup_creates_what_is_missing_and_nothing_else(account: Account) -> Non
 
 def test_a_timestamp_in_json_is_a_day() -> None:
     assert further(datetime(2026, 11, 25, tzinfo=UTC).isoformat(), "date") == ("2026-11-25", [])
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Los_Angeles", "Asia/Kolkata"])
+@pytest.mark.parametrize("written", ["2026-11-25 20:00+00", "2026-11-25 00:00+00", "1880-11-25 12:00+00"])
+def test_the_day_of_a_timestamp_is_the_same_whatever_the_databases_time_zone(
+    database: Database, zone: str, written: str
+) -> None:
+    def as_a_column(connection: Any) -> Any:
+        connection.execute(text(f"SET LOCAL TimeZone = '{zone}'"))
+        return connection.execute(text(f"SELECT to_json(timestamptz '{written}')")).scalar_one()
+
+    assert further(database.run(as_a_column), "date") == (written[:10], [])

@@ -109,13 +109,18 @@ def named(host: str = HOST) -> str | None:
     return proxy and f"{proxy.variable}={proxy.address}"
 
 
-def test_the_variable_in_lower_case_comes_first_and_an_empty_one_means_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_in_lower_case_comes_first_and_an_empty_one_is_as_if_it_were_not_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert named() is None
     monkeypatch.setenv("HTTPS_PROXY", "http://upper.example:3128")
     assert named() == "HTTPS_PROXY=upper.example:3128"
     monkeypatch.setenv("https_proxy", "http://[fd00::1]:8080")
     assert named() == "https_proxy=[fd00::1]:8080"
-    monkeypatch.setenv("https_proxy", "")
+    monkeypatch.setenv("https_proxy", " ")
+    assert named() == "HTTPS_PROXY=upper.example:3128"
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("NO_PROXY", HOST)
     assert named() is None
 
 
@@ -133,6 +138,18 @@ def test_the_variable_in_lower_case_comes_first_and_an_empty_one_means_none(monk
         ("10.0.0.0/8,192.0.2.7", "192.0.2.70", False),
         ("fd00::/8", "fd00::1", True),
         ("[fd00::1]", "fd00::1", True),
+        ("[2001:db8::]/32", "2001:db8::1", True),
+        ("[2001:db8::]/32", "2001:db9::1", False),
+        ("[fd00::1]:443", "fd00::1", True),
+        ("[fd00::1]:444", "fd00::1", False),
+        ("api.crm.example:443", "api.crm.example", True),
+        ("api.crm.example:8443", "api.crm.example", False),
+        ("other.example:8443 crm.example:443", "api.crm.example", True),
+        ("192.0.2.7:443", "192.0.2.7", True),
+        ("*:443", "api.crm.example", True),
+        ("*.crm.example", "api.crm.example", True),
+        ("*.crm.example", "notcrm.example", False),
+        ("*.", "api.crm.example", False),
         ("", "api.crm.example", False),
         (",. ,", "api.crm.example", False),
     ],
@@ -145,6 +162,16 @@ def test_no_proxy_names_hosts_domains_and_networks(
         monkeypatch.setenv(variable, no_proxy)
         assert (named(host) is None) is is_asked_directly
         monkeypatch.delenv(variable)
+
+
+def test_a_port_in_no_proxy_is_the_base_urls_own(crm: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(tunnel(crm.port)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
+        for port, connections in ((8443, 0), (443, 1)):
+            monkeypatch.setenv("NO_PROXY", f"{HOST}:{port}")
+            with transport(f"https://{HOST}:8443/v3") as asking:
+                asking.request("GET", "/contacts")
+            assert proxy.connections == connections
 
 
 # --- one that cannot be used
@@ -185,37 +212,46 @@ def trickles(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "kind", "said"),
     [
-        (says(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), "407 Proxy Authentication Required"),
-        (says(b"HTTP/1.1 403 Forbidden\r\n\r\n<html>"), "403 Forbidden"),
-        (says(b"HTTP/1.0 503 Service Unavailable\r\n\r\n"), "503 Service Unavailable"),
-        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "SSH-2.0"),
-        (hangs_up, "closed"),
-        (is_silent, "time"),
-        (trickles, "time"),
+        (says(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), FailureKind.PROXY, "407 Proxy Authentication"),
+        (says(b"HTTP/1.1 403 Forbidden\r\n\r\n<html>"), FailureKind.PROXY, "403 Forbidden"),
+        (says(b"HTTP/1.1 429 x\r\n\r\n"), FailureKind.PROXY, "429"),
+        (says(b"HTTP/1.1 302 x\r\nLocation: http://login.example\r\n\r\n"), FailureKind.PROXY, "302"),
+        (says(b"HTTP/1.1 501 Unsupported method\r\n\r\n"), FailureKind.PROXY, "501"),
+        (says(b"SSH-2.0-OpenSSH_9.2\r\n"), FailureKind.PROXY, "SSH-2.0"),
+        (says(b"HTTP/1.1 502 x\r\n\r\n"), FailureKind.CONNECTION, "502"),
+        (says(b"HTTP/1.0 503 Service Unavailable\r\n\r\n"), FailureKind.CONNECTION, "503 Service Unavailable"),
+        (says(b"HTTP/1.1 504 Gateway Timeout\r\n\r\n"), FailureKind.CONNECTION, "504"),
+        (hangs_up, FailureKind.CONNECTION, "closed"),
+        (is_silent, FailureKind.TIMEOUT, "time"),
+        (trickles, FailureKind.TIMEOUT, "time"),
     ],
 )
 def test_a_proxy_that_gives_no_tunnel_is_named_with_its_variable_and_nothing_was_sent(
-    script: Script, said: str, monkeypatch: pytest.MonkeyPatch
+    script: Script, kind: FailureKind, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with at_most(1.5):
         answer, proxy = through(script, monkeypatch, read_seconds=0.3, total_seconds=0.6)
-    assert (answer.kind, answer.sent) == (FailureKind.PROXY, False)
+    assert (answer.kind, answer.sent) == (kind, False)
     assert f"the proxy {proxy.host} that HTTPS_PROXY names" in answer.detail
     assert said in answer.detail
     assert len(proxy.requests) == proxy.connections == 1
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "proxy.invalid"])
-def test_a_proxy_that_is_not_there_is_named_with_its_variable(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("host", "kind"), [("127.0.0.1", FailureKind.CONNECTION), ("proxy.invalid", FailureKind.PROXY)]
+)
+def test_a_proxy_that_is_not_there_is_named_with_its_variable(
+    host: str, kind: FailureKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("https_proxy", f"http://{host}:{port}")
     with transport(URL) as asking:
         answer = asking.request("POST", "/contacts", {})
     assert isinstance(answer, TransportFailure)
-    assert (answer.kind, answer.sent) == (FailureKind.PROXY, False)
+    assert (answer.kind, answer.sent) == (kind, False)
     assert f"the proxy {host}:{port} that https_proxy names" in answer.detail
 
 
@@ -296,6 +332,7 @@ def test_a_request_that_may_have_landed_stays_so_when_the_proxy_is_gone_at_its_s
             with transport(URL) as asking:
                 asking.request("POST", "/contacts", {})
                 answer = asking.request("POST", "/contacts", {})
-    assert failure(answer) is FailureKind.PROXY
+    assert failure(answer) is FailureKind.CONNECTION
     assert isinstance(answer, TransportFailure)
     assert answer.sent
+    assert "that HTTPS_PROXY names" in answer.detail

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from crm_pipeline.database import engine
 from crm_pipeline.database.engine import Database, psycopg2_url
 from crm_pipeline.errors import DatabaseFailure, DatabaseUnreachable
 from crm_pipeline_tests.support.contacts import insert, sql
@@ -66,6 +68,30 @@ def test_a_transaction_that_lost_its_connection_is_repeated(database: Database) 
 
     assert database.run(work) == 42
     assert len(tries) == 2
+
+
+def test_a_log_that_cannot_be_written_does_not_end_what_it_tells_of(database: Database) -> None:
+    """Dagster writes log lines to its own database, which stands on the same server as a rule."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise ConnectionError("the log's database is away")
+
+    broken = Broken()
+    engine.logger.addHandler(broken)
+    calls: list[int] = []
+
+    def work(connection: Connection) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return int(connection.execute(text("SELECT 1")).scalar_one())
+
+    try:
+        assert database.run(work) == 1
+    finally:
+        engine.logger.removeHandler(broken)
+    assert len(calls) == 2
 
 
 def test_an_error_of_the_database_never_quotes_a_row(database: Database) -> None:

@@ -11,6 +11,7 @@ from dagster import (
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
+    Definitions,
     ExecuteInProcessResult,
     SkipReason,
     build_sensor_context,
@@ -115,7 +116,20 @@ def test_a_wrong_key_is_told_once_with_its_remedy_and_the_contacts_that_wait(
     ticks.next()
     ticks.next()
     assert webhook.titles == [RED_SYNC, WELL_SYNC]
+    assert [notice["type"] for notice in webhook.received] == ["failure", "success"]
     assert "Contacts: 3 synced; 0 due, 0 waiting for their retry." in webhook.received[1]["message"]
+
+
+def test_of_a_run_whose_process_was_killed_it_is_told_how_it_ended(
+    instance: DagsterInstance, ticks: Ticks, webhook: Webhook, defs: Definitions
+) -> None:
+    run = instance.create_run_for_job(defs.resolve_job_def("brevo_sync"), status=DagsterRunStatus.STARTED)
+    instance.report_engine_event("Child process for run was terminated by signal 9 (SIGKILL).", run)
+    instance.report_run_failed(run)
+    ticks.next()
+    (red,) = webhook.received
+    assert "terminated by signal 9 (SIGKILL). What it held is given back; the next run goes on." in red["message"]
+    assert "outside the execution context" not in red["message"]
 
 
 def test_what_is_cancelled_or_only_warns_is_told_to_nobody(

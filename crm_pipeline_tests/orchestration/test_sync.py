@@ -18,11 +18,13 @@ from dagster import (
     execute_job,
     reconstructable,
 )
+from dagster_postgres.utils import DagsterPostgresException
 
 from crm_pipeline.crms.brevo.connector import Brevo
 from crm_pipeline.database.engine import Database
 from crm_pipeline.definitions import load
 from crm_pipeline.model import News, NewsKind
+from crm_pipeline.push.push import Push
 from crm_pipeline.sandbox.account import Account
 from crm_pipeline.settings import Settings
 from crm_pipeline.wiring import Pipeline
@@ -220,6 +222,29 @@ def test_a_database_that_fails_once_costs_a_retry_and_no_contact(
     assert pairs(database) == {"Complete/Complete": 20}
     assert len(account.received) == 20
     assert sum(event.event_type is DagsterEventType.STEP_UP_FOR_RETRY for event in result.all_events) == 1
+
+
+@pytest.mark.parametrize(("times", "success"), [(1, True), (99, False)])
+def test_dagsters_own_database_that_is_away_costs_a_retry_and_is_no_bug(
+    database: Database, sync: Sync, monkeypatch: pytest.MonkeyPatch, times: int, success: bool
+) -> None:
+    insert_many(database, 10)
+    calls: list[int] = []
+    push = Push.push
+
+    def away(self: Push, *given: Any, **further: Any) -> Any:
+        calls.append(1)
+        if len(calls) <= times:
+            raise DagsterPostgresException("could not connect to server")
+        return push(self, *given, **further)
+
+    monkeypatch.setattr(Push, "push", away)
+    monkeypatch.setattr(RetryPolicy, "calculate_delay", lambda policy, attempt: 0)
+    result = sync()
+    assert result.success is success
+    said = " ".join(f"{event.message} {event.event_specific_data}" for event in result.all_events)
+    assert "A bug in the pipeline" not in said
+    assert "Dagster's database was away" in said
 
 
 def test_a_repeated_step_goes_on_with_its_lease_and_pushes_no_contact_twice(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
 from math import isfinite
@@ -190,10 +190,16 @@ def _texts(values: list[Any]) -> list[str] | None:
 
 
 def _day(value: Any) -> str | None:
-    """`2026-11-25` of a date or a timestamp as JSON has them."""
+    """`2026-11-25` of a date or a timestamp as JSON has them. One with an offset is in any zone: its day is UTC's."""
     if not isinstance(value, str):
         return None
     try:
-        return date.fromisoformat(value[:10]).isoformat()
+        moment = datetime.fromisoformat(value)
     except ValueError:
+        moment = None
+    try:
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC).date().isoformat()
+        return date.fromisoformat(value[:10]).isoformat()
+    except (ValueError, OverflowError):  # a day that no calendar has, or none of the years 1 to 9999
         return None

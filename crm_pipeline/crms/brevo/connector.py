@@ -69,7 +69,10 @@ class Brevo:
         return f"Field too long: {name} has {len(str(longest))} characters"
 
     def push(self, contacts: Sequence[Contact]) -> Answer:
-        """Create or update one contact, in one request as a rule; three at most when its address has changed."""
+        """Create or update one contact: one request as a rule, and those that its answers make necessary.
+
+        Upsert says which; each question about an old address and each phone number left out costs one.
+        """
         (contact,) = contacts
         return self.upsert(contact).begin()
 

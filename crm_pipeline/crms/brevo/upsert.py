@@ -2,7 +2,9 @@
 
     begin -- its address is as before --> POST /contacts --> synced, or refused
       |                                     ^    |
-      |                                     |    `-- a phone number taken or invalid: once more without it
+      |                                     |    |-- phone numbers taken or invalid: once more without them,
+      |                                     |    |   and again for others that the next answer names
+      |                                     |    `-- a race on the address: once more at once
       `-- its address has changed --> GET the old one
                                         |-- opted out: skipped
                                         |-- gone, or another contact's too, or not surely ours --> POST

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from dagster import Backoff, DagsterError, Failure, Jitter, OpExecutionContext, RetryPolicy
 from dagster_postgres.utils import DagsterPostgresException
-from sqlalchemy.exc import OperationalError
 
 from crm_pipeline.errors import DatabaseFailure, DatabaseUnreachable, PipelineError
 from crm_pipeline.orchestration.resources import SyncResource
@@ -18,8 +17,6 @@ from crm_pipeline.orchestration.resources import SyncResource
 RETRIES = RetryPolicy(max_retries=3, delay=0.5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 """Short: the executor sleeps a delay through, whatever happens to the run meanwhile."""
 PASSING = (DatabaseFailure, DatabaseUnreachable)
-DAGSTERS_DATABASE = (DagsterPostgresException, OperationalError)
-"""What Dagster raises, at a log line too, when its own database is away. Ours raises PASSING in their place."""
 DAGSTERS_IS_AWAY = "Dagster's database was away"
 
 
@@ -74,7 +71,7 @@ def batch_step(
             failure = str(error)
         except PipelineError as error:
             failure = str(error)
-        except DAGSTERS_DATABASE:
+        except DagsterPostgresException:  # at a log line too
             if context.retry_number < RETRIES.max_retries:
                 raise Failure(DAGSTERS_IS_AWAY) from None
             failure = DAGSTERS_IS_AWAY

@@ -109,7 +109,7 @@ def test_ending_a_lease_reads_what_is_under_it(queue: Queue, event: str) -> None
 
 def test_the_sensor_reads_one_row_of_what_is_due_and_each_waiting_contact_once(queue: Queue) -> None:
     queue.due_now()
-    assert_cheap(Plans(queue.database).of(queue.due_now), 6 * WAITING, 5 * WAITING)
+    assert_cheap(Plans(queue.database).of(queue.due_now), 8 * WAITING, 5 * WAITING)  # the trees may be a level higher
 
 
 def test_promote_reads_each_waiting_contact_once_and_each_wish_once(queue: Queue) -> None:
@@ -122,7 +122,7 @@ def test_promote_reads_each_waiting_contact_once_and_each_wish_once(queue: Queue
         n=wishes,
     )
     plans = Plans(queue.database).of(queue.promote)
-    assert_cheap(plans, 6 * WAITING + AT_ONCE * PAGES_PER_CONTACT)
+    assert_cheap(plans, 8 * WAITING + AT_ONCE * PAGES_PER_CONTACT)
     assert sum(plan.rows_looked_at for plan in plans) <= 5 * WAITING + 20 * wishes, "in all transactions together"
 
 

@@ -241,4 +241,4 @@ def test_waiting_for_the_gates_row_makes_no_request_early(database: Database) ->
                 time.sleep(0.02)
             time.sleep(0.3)
         _, went_on = waiting.result()
-    assert went_on - first >= 0.45, "its slot was half a second after the first"
+    assert went_on - first >= 0.4, "its slot was half a second after the first, which may have been noted late"

@@ -295,14 +295,16 @@ def test_what_a_proxy_says_is_no_answer_of_the_crm(monkeypatch: pytest.MonkeyPat
     assert (exchange.answered, exchange.sent, exchange.at_proxy) == (False, False, False)
 
 
+def close_at_the_second(peer: Peer) -> None:
+    """Answers one request, reads another and hangs up."""
+    peer.request()
+    peer.answer(*OK)
+    peer.request()
+
+
 def test_a_tunnel_that_was_closed_while_idle_costs_nothing(
     certificate: Path, server_side: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def close_at_the_second(peer: Peer) -> None:
-        peer.request()
-        peer.answer(*OK)
-        peer.request()
-
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with raw_server(close_at_the_second, server_side) as crm, raw_server(tunnel(crm.port)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{LOGIN}@{proxy.host}")
@@ -316,11 +318,6 @@ def test_a_tunnel_that_was_closed_while_idle_costs_nothing(
 def test_a_request_that_may_have_landed_stays_so_when_the_proxy_is_gone_at_its_second_try(
     certificate: Path, server_side: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def close_at_the_second(peer: Peer) -> None:
-        peer.request()
-        peer.answer(*OK)
-        peer.request()
-
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with raw_server(close_at_the_second, server_side) as crm:
 

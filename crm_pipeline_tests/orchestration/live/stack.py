@@ -19,6 +19,7 @@ import requests
 from crm_pipeline_tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
+LOCATION = {"repositoryLocationName": "crm_pipeline", "repositoryName": "__repository__"}
 
 
 class Dagster:
@@ -60,11 +61,7 @@ class Dagster:
 
     def launch(self, job: str) -> str:
         """Launch a run; its id."""
-        selector = {
-            "repositoryLocationName": "crm_pipeline",
-            "repositoryName": "__repository__",
-            "jobName": job,
-        }
+        selector = {**LOCATION, "jobName": job}
         answer = self.ask(
             """mutation($p: ExecutionParams!) {launchRun(executionParams: $p) {
                 __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}""",
@@ -106,31 +103,21 @@ class Dagster:
 
     def sensor_ticks(self, sensor: str) -> list[Any]:
         """Status and reason of a sensor's ticks, newest first."""
-        selector = {
-            "repositoryLocationName": "crm_pipeline",
-            "repositoryName": "__repository__",
-            "sensorName": sensor,
-        }
         return list(
             self.ask(
                 """query($s: SensorSelector!) {sensorOrError(sensorSelector: $s) {... on Sensor {sensorState {
                     status ticks(limit: 20) {status skipReason timestamp runIds error {message}}}}}}""",
-                s=selector,
+                s={**LOCATION, "sensorName": sensor},
             )["sensorOrError"]["sensorState"]["ticks"]
         )
 
     def schedule_ticks(self, schedule: str) -> list[Any]:
         """The same of a schedule."""
-        selector = {
-            "repositoryLocationName": "crm_pipeline",
-            "repositoryName": "__repository__",
-            "scheduleName": schedule,
-        }
         return list(
             self.ask(
                 """query($s: ScheduleSelector!) {scheduleOrError(scheduleSelector: $s) {... on Schedule {scheduleState {
                     status ticks(limit: 20) {status skipReason timestamp runIds error {message}}}}}}""",
-                s=selector,
+                s={**LOCATION, "scheduleName": schedule},
             )["scheduleOrError"]["scheduleState"]["ticks"]
         )
 
@@ -152,11 +139,7 @@ class Dagster:
         """Switch it on."""
         answer = self.ask(
             """mutation($s: SensorSelector!) {startSensor(sensorSelector: $s) {__typename}}""",
-            s={
-                "repositoryLocationName": "crm_pipeline",
-                "repositoryName": "__repository__",
-                "sensorName": sensor,
-            },
+            s={**LOCATION, "sensorName": sensor},
         )["startSensor"]
         assert answer["__typename"] == "Sensor", answer
 
@@ -164,11 +147,7 @@ class Dagster:
         """Switch it on."""
         answer = self.ask(
             """mutation($s: ScheduleSelector!) {startSchedule(scheduleSelector: $s) {__typename}}""",
-            s={
-                "repositoryLocationName": "crm_pipeline",
-                "repositoryName": "__repository__",
-                "scheduleName": schedule,
-            },
+            s={**LOCATION, "scheduleName": schedule},
         )["startSchedule"]
         assert answer["__typename"] == "ScheduleStateResult", answer
 
